@@ -1,0 +1,8 @@
+export {
+  BrokerError,
+  type BrokerErrorDetails,
+  type Component,
+  ERROR_CODES,
+  type ErrorCode,
+  isErrorCode,
+} from './errors.js'

@@ -1,0 +1,8 @@
+export type { Brand } from './brand.js'
+export { type Clock, systemClock } from './clock.js'
+export { Closers } from './closers.js'
+export { type Deferred, deferred } from './deferred.js'
+export { delay } from './delay.js'
+export { messageOf, toError } from './errors.js'
+export { invariant, InvariantError, unreachable } from './invariant.js'
+export { entropy, type Random, SeededRandom } from './random.js'

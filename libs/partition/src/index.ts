@@ -1,0 +1,8 @@
+export type {
+  CursorGrant,
+  CursorRow,
+  PartitionDelta,
+  PartitionSnapshot,
+  SequenceRow,
+  StoredBatch,
+} from './rows.js'

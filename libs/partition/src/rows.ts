@@ -1,0 +1,71 @@
+/** What a consumer was given and when it asked, so that the same request again gets the same messages. */
+export interface CursorGrant {
+  /** 16 bytes as 32 hex digits, chosen by the caller. */
+  readonly requestId: string
+  readonly from: number
+  /** One past the last message granted. */
+  readonly to: number
+}
+
+/** A consumer's position in one partition. */
+export interface CursorRow {
+  readonly consumerId: number
+  /** Offset of the next message to deliver. */
+  readonly cursor: number
+  /** The newest grants, oldest first; bounded. */
+  readonly grants: readonly CursorGrant[]
+}
+
+/** What one batch producer has stored in one partition, for duplicate suppression. */
+export interface SequenceRow {
+  readonly producerId: bigint
+  readonly epoch: number
+  /** Sequence of the last record of the newest batch. */
+  readonly lastSequence: number
+  /** The newest batches, oldest first; bounded. */
+  readonly batches: readonly {
+    readonly sequence: number
+    readonly count: number
+    readonly baseOffset: number
+  }[]
+  /** Largest record timestamp of the newest batch, milliseconds; decides who is forgotten first. */
+  readonly at: number
+}
+
+/** One record batch as it is stored: offsets and leader epoch are filled in. */
+export interface StoredBatch {
+  readonly baseOffset: number
+  readonly lastOffset: number
+  readonly term: number
+  readonly index: number
+  /** Milliseconds since 1970. */
+  readonly maxTimestamp: number
+  readonly bytes: Uint8Array
+}
+
+/** What a range of applied entries changed in one partition, to be written in one transaction. */
+export interface PartitionDelta {
+  readonly groupId: number
+  readonly topic: string
+  readonly number: number
+  /** The applied index the database must hold before this delta; 0 for a new partition. */
+  readonly previousIndex: number
+  readonly appliedIndex: number
+  readonly appliedTerm: number
+  readonly nextOffset: number
+  readonly logStart: number
+  readonly batches: readonly StoredBatch[]
+  readonly cursors: readonly CursorRow[]
+  readonly sequences: readonly SequenceRow[]
+  readonly expiredSequences: readonly bigint[]
+}
+
+/** What a partition starts from after a restart. */
+export interface PartitionSnapshot {
+  readonly appliedIndex: number
+  readonly appliedTerm: number
+  readonly nextOffset: number
+  readonly logStart: number
+  readonly cursors: readonly CursorRow[]
+  readonly sequences: readonly SequenceRow[]
+}

@@ -19,12 +19,18 @@ export const ERROR_CODES = {
   CONSUMER_NOT_FOUND: { retriable: false, summary: 'no consumer has this id' },
   CONSUMER_TOPIC_MISMATCH: { retriable: false, summary: 'the consumer is registered for another topic' },
   NO_MESSAGES: { retriable: true, summary: 'every partition is empty for this consumer' },
-  OFFSET_OUT_OF_RANGE: { retriable: false, summary: 'the offset is before the first or after the last message' },
+  OFFSET_OUT_OF_RANGE: {
+    retriable: false,
+    summary: 'the offset is before the first or after the last message',
+  },
   BROKER_NOT_FOUND: { retriable: false, summary: 'no broker has this id' },
   BROKER_EXISTS: { retriable: false, summary: 'that broker is part of the cluster already' },
   BROKER_UNREACHABLE: { retriable: true, summary: 'nothing answers at the address of the broker' },
   BROKER_REFUSED: { retriable: false, summary: 'what answers there cannot join this cluster' },
-  NOT_ENOUGH_BROKERS: { retriable: true, summary: 'fewer brokers are alive than the replication factor asks for' },
+  NOT_ENOUGH_BROKERS: {
+    retriable: true,
+    summary: 'fewer brokers are alive than the replication factor asks for',
+  },
   NOT_LEADER: { retriable: true, summary: 'another broker leads this partition' },
   NO_QUORUM: { retriable: true, summary: 'no majority of the replicas can be reached' },
   OVERLOADED: { retriable: true, summary: 'a limit is reached; slow down' },
@@ -33,7 +39,10 @@ export const ERROR_CODES = {
   CORRUPT_BATCH: { retriable: false, summary: 'a record batch does not match its checksum' },
   MANAGER_UNAVAILABLE: { retriable: true, summary: 'no manager that serves this call can be reached' },
   CONNECTION_LOST: { retriable: true, summary: 'the connection broke; the outcome is not known' },
-  BAD_UPSTREAM_ANSWER: { retriable: true, summary: 'a component answered with something that is not an answer' },
+  BAD_UPSTREAM_ANSWER: {
+    retriable: true,
+    summary: 'a component answered with something that is not an answer',
+  },
   SHUTTING_DOWN: { retriable: true, summary: 'the component is stopping' },
   STORAGE_FAILED: { retriable: true, summary: 'the disk or the database of the component failed' },
   INTERNAL: { retriable: false, summary: 'an error of the component itself; its log has the details' },
@@ -71,8 +80,7 @@ export class BrokerError extends Error {
     this.component = details.component
     this.field = details.field
     this.leaderId = details.leaderId
-    this.outcome =
-      details.outcome ?? (code === 'TIMEOUT' || code === 'CONNECTION_LOST' ? 'unknown' : 'no')
+    this.outcome = details.outcome ?? (code === 'TIMEOUT' || code === 'CONNECTION_LOST' ? 'unknown' : 'no')
   }
 
   get retriable(): boolean {

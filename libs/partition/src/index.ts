@@ -1,3 +1,15 @@
+export {
+  APPEND_HEADER_BYTES,
+  batchOf,
+  type CursorOperation,
+  decodePartitionCommand,
+  encodeAppend,
+  encodeCursors,
+  type PartitionCommand,
+} from './command.js'
+export { type BatchIdentity } from './producer-sequence.js'
+export { type AppendPlan, LeaderProjection } from './projection.js'
+export { RecentBatches } from './recent-batches.js'
 export type {
   CursorGrant,
   CursorRow,
@@ -6,3 +18,4 @@ export type {
   SequenceRow,
   StoredBatch,
 } from './rows.js'
+export { type Applied, PartitionState } from './state.js'

@@ -1,0 +1,117 @@
+import { invariant } from '@sluice/foundation'
+import type { CursorOperation } from './command.js'
+import { grantOf, moveCursor } from './cursor.js'
+import { type BatchIdentity, advanceSequence, judgeSequence } from './producer-sequence.js'
+import type { CursorRow, SequenceRow } from './rows.js'
+import type { PartitionState } from './state.js'
+
+export type AppendPlan =
+  | { readonly kind: 'append'; readonly baseOffset: number }
+  /** Stored already, or on its way in the entry at `index` (0: applied). */
+  | { readonly kind: 'duplicate'; readonly baseOffset: number; readonly index: number }
+  | { readonly kind: 'stale' }
+
+interface Ahead<T> {
+  readonly index: number
+  readonly row: T
+}
+
+/**
+ * A leader's view of its partition as it will be once everything in its log is applied.
+ *
+ * It is exact: a leader starts it after it has applied its own first entry, adds its proposals in log
+ * order, and drops it when it stops leading. So offsets and cursors can be written into a command
+ * when it is proposed, and every replica finds them right when it applies it.
+ */
+export class LeaderProjection {
+  readonly #state: PartitionState
+  #nextOffset: number
+  readonly #cursors = new Map<number, Ahead<CursorRow>>()
+  readonly #sequences = new Map<bigint, Ahead<SequenceRow>>()
+  // In log order; what is applied is removed from the front.
+  #pending: {
+    readonly index: number
+    readonly consumerIds: readonly number[]
+    readonly producerId: bigint
+  }[] = []
+
+  constructor(state: PartitionState) {
+    this.#state = state
+    this.#nextOffset = state.nextOffset
+  }
+
+  planAppend(batch: BatchIdentity): AppendPlan {
+    if (batch.producerId < 0n) return { kind: 'append', baseOffset: this.#nextOffset }
+    const ahead = this.#sequences.get(batch.producerId)
+    const verdict = judgeSequence(ahead?.row ?? this.#state.sequenceRow(batch.producerId), batch)
+    switch (verdict.kind) {
+      case 'new':
+        return { kind: 'append', baseOffset: this.#nextOffset }
+      case 'duplicate':
+        return { kind: 'duplicate', baseOffset: verdict.baseOffset, index: ahead?.index ?? 0 }
+      case 'stale':
+        return { kind: 'stale' }
+    }
+  }
+
+  appended(
+    index: number,
+    batch: BatchIdentity & { readonly maxTimestamp: number },
+    baseOffset: number,
+  ): void {
+    invariant(baseOffset === this.#nextOffset, 'a batch is proposed at the projected end')
+    this.#nextOffset += batch.recordCount
+    if (batch.producerId >= 0n) {
+      const known = this.#sequences.get(batch.producerId)?.row ?? this.#state.sequenceRow(batch.producerId)
+      const row = advanceSequence(known, batch, { baseOffset, at: batch.maxTimestamp })
+      this.#sequences.set(batch.producerId, { index, row })
+    }
+    this.#pending.push({ index, consumerIds: [], producerId: batch.producerId })
+  }
+
+  /** Where the consumer's next unread message is, counting what is on its way. */
+  cursor(consumerId: number): number {
+    return this.#cursorRow(consumerId)?.cursor ?? this.#state.logStart
+  }
+
+  /** What the request was given before, and the entry that gives it (0: applied). */
+  earlierGrant(
+    consumerId: number,
+    requestId: string,
+  ): { readonly from: number; readonly to: number; readonly index: number } | undefined {
+    const grant = grantOf(this.#cursorRow(consumerId), requestId)
+    if (grant === undefined) return undefined
+    return { from: grant.from, to: grant.to, index: this.cursorIndex(consumerId) }
+  }
+
+  /** Index of the newest entry on its way that moves this consumer; 0 when there is none. */
+  cursorIndex(consumerId: number): number {
+    return this.#cursors.get(consumerId)?.index ?? 0
+  }
+
+  moved(index: number, operations: readonly CursorOperation[]): void {
+    for (const operation of operations) {
+      const { row } = moveCursor(this.#cursorRow(operation.consumerId), operation, this.#state.logStart)
+      this.#cursors.set(operation.consumerId, { index, row })
+    }
+    this.#pending.push({ index, consumerIds: operations.map((o) => o.consumerId), producerId: -1n })
+  }
+
+  /** The state has applied everything up to `index`. */
+  appliedTo(index: number): void {
+    let done = 0
+    for (const entry of this.#pending) {
+      if (entry.index > index) break
+      done++
+      for (const id of entry.consumerIds)
+        if (this.#cursors.get(id)?.index === entry.index) this.#cursors.delete(id)
+      if (entry.producerId >= 0n && this.#sequences.get(entry.producerId)?.index === entry.index)
+        this.#sequences.delete(entry.producerId)
+    }
+    if (done > 0) this.#pending = this.#pending.slice(done)
+  }
+
+  #cursorRow(consumerId: number): CursorRow | undefined {
+    return this.#cursors.get(consumerId)?.row ?? this.#state.cursorRow(consumerId)
+  }
+}

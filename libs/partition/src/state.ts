@@ -1,0 +1,182 @@
+import { readBatchHeader } from '@sluice/domain'
+import { invariant } from '@sluice/foundation'
+import { type CursorOperation, decodePartitionCommand } from './command.js'
+import { moveCursor } from './cursor.js'
+import { advanceSequence } from './producer-sequence.js'
+import type { CursorRow, PartitionDelta, PartitionSnapshot, SequenceRow, StoredBatch } from './rows.js'
+
+/** How many producers one partition remembers; past it the one that was silent longest is forgotten. */
+export const REMEMBERED_PRODUCERS_MAX = 1000
+
+export type Applied =
+  | { readonly kind: 'appended'; readonly batch: StoredBatch }
+  | { readonly kind: 'cursors'; readonly outcomes: readonly { readonly from: number; readonly to: number }[] }
+
+/**
+ * One partition as its log makes it: the same entries give the same state on every replica.
+ * It keeps no messages; what they add up to is handed on as deltas.
+ */
+export class PartitionState {
+  #appliedIndex: number
+  #appliedTerm: number
+  #nextOffset: number
+  #logStart: number
+  readonly #cursors = new Map<number, CursorRow>()
+  readonly #sequences = new Map<bigint, SequenceRow>()
+
+  // What changed since the last drain.
+  #drainedIndex: number
+  #batches: StoredBatch[] = []
+  #batchBytes = 0
+  readonly #movedCursors = new Set<number>()
+  readonly #movedSequences = new Set<bigint>()
+  readonly #expiredSequences = new Set<bigint>()
+
+  constructor(snapshot?: PartitionSnapshot) {
+    this.#appliedIndex = snapshot?.appliedIndex ?? 0
+    this.#appliedTerm = snapshot?.appliedTerm ?? 0
+    this.#nextOffset = snapshot?.nextOffset ?? 0
+    this.#logStart = snapshot?.logStart ?? 0
+    this.#drainedIndex = this.#appliedIndex
+    for (const row of snapshot?.cursors ?? []) this.#cursors.set(row.consumerId, row)
+    for (const row of snapshot?.sequences ?? []) this.#sequences.set(row.producerId, row)
+  }
+
+  get appliedIndex(): number {
+    return this.#appliedIndex
+  }
+
+  /** Offset that the next message will get: one past the last one. */
+  get nextOffset(): number {
+    return this.#nextOffset
+  }
+
+  /** Offset of the oldest message kept. */
+  get logStart(): number {
+    return this.#logStart
+  }
+
+  /** Bytes of record batches that no delta has taken yet. */
+  get undrainedBytes(): number {
+    return this.#batchBytes
+  }
+
+  cursorRow(consumerId: number): CursorRow | undefined {
+    return this.#cursors.get(consumerId)
+  }
+
+  sequenceRow(producerId: bigint): SequenceRow | undefined {
+    return this.#sequences.get(producerId)
+  }
+
+  /** Takes an entry that says nothing to partitions, such as a new leader's first. */
+  skip(index: number, term: number): void {
+    this.#advance(index, term)
+  }
+
+  apply(index: number, term: number, bytes: Uint8Array): Applied {
+    const command = decodePartitionCommand(bytes)
+    this.#advance(index, term)
+    if (command.kind === 'append')
+      return { kind: 'appended', batch: this.#append(index, term, command.batch) }
+    return { kind: 'cursors', outcomes: command.operations.map((operation) => this.#move(operation)) }
+  }
+
+  /** What changed since the last call, for one transaction; `undefined` when nothing did. */
+  drain(partition: {
+    readonly groupId: number
+    readonly topic: string
+    readonly number: number
+  }): PartitionDelta | undefined {
+    if (this.#appliedIndex === this.#drainedIndex) return undefined
+    const delta: PartitionDelta = {
+      ...partition,
+      previousIndex: this.#drainedIndex,
+      appliedIndex: this.#appliedIndex,
+      appliedTerm: this.#appliedTerm,
+      nextOffset: this.#nextOffset,
+      logStart: this.#logStart,
+      batches: this.#batches,
+      cursors: Array.from(this.#movedCursors, (id) => this.#cursors.get(id)!),
+      sequences: Array.from(this.#movedSequences, (id) => this.#sequences.get(id)!),
+      expiredSequences: [...this.#expiredSequences],
+    }
+    this.#drainedIndex = this.#appliedIndex
+    this.#batches = []
+    this.#batchBytes = 0
+    this.#movedCursors.clear()
+    this.#movedSequences.clear()
+    this.#expiredSequences.clear()
+    return delta
+  }
+
+  snapshot(): PartitionSnapshot {
+    return {
+      appliedIndex: this.#appliedIndex,
+      appliedTerm: this.#appliedTerm,
+      nextOffset: this.#nextOffset,
+      logStart: this.#logStart,
+      cursors: [...this.#cursors.values()],
+      sequences: [...this.#sequences.values()],
+    }
+  }
+
+  #advance(index: number, term: number): void {
+    invariant(index === this.#appliedIndex + 1, `entry ${index} does not follow ${this.#appliedIndex}`)
+    this.#appliedIndex = index
+    this.#appliedTerm = term
+  }
+
+  #append(index: number, term: number, bytes: Uint8Array): StoredBatch {
+    const header = readBatchHeader(bytes)
+    // The leader computed the offset from the very log that leads up to this entry.
+    invariant(
+      header.baseOffset === this.#nextOffset,
+      `batch at index ${index} starts at ${header.baseOffset}, the partition continues at ${this.#nextOffset}`,
+    )
+    const batch: StoredBatch = {
+      baseOffset: header.baseOffset,
+      lastOffset: header.baseOffset + header.recordCount - 1,
+      term,
+      index,
+      maxTimestamp: header.maxTimestamp,
+      bytes,
+    }
+    this.#nextOffset = batch.lastOffset + 1
+    this.#batches.push(batch)
+    this.#batchBytes += bytes.length
+    if (header.producerId >= 0n) {
+      const known = this.#sequences.get(header.producerId)
+      const row = advanceSequence(known, header, { baseOffset: header.baseOffset, at: header.maxTimestamp })
+      this.#sequences.set(header.producerId, row)
+      this.#movedSequences.add(header.producerId)
+      this.#expiredSequences.delete(header.producerId)
+      if (this.#sequences.size > REMEMBERED_PRODUCERS_MAX) this.#forgetOldestProducer()
+    }
+    return batch
+  }
+
+  /** By record time, then id, both replicated: every replica forgets the same one, also after a restart. */
+  #forgetOldestProducer(): void {
+    let oldest: SequenceRow | undefined
+    for (const row of this.#sequences.values())
+      if (
+        oldest === undefined ||
+        row.at < oldest.at ||
+        (row.at === oldest.at && row.producerId < oldest.producerId)
+      )
+        oldest = row
+    this.#sequences.delete(oldest!.producerId)
+    this.#movedSequences.delete(oldest!.producerId)
+    this.#expiredSequences.add(oldest!.producerId)
+  }
+
+  #move(operation: CursorOperation): { from: number; to: number } {
+    const outcome = moveCursor(this.#cursors.get(operation.consumerId), operation, this.#logStart)
+    if (outcome.changed) {
+      this.#cursors.set(operation.consumerId, outcome.row)
+      this.#movedCursors.add(operation.consumerId)
+    }
+    return { from: outcome.from, to: outcome.to }
+  }
+}

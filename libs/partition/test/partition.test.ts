@@ -1,0 +1,289 @@
+import { describe, expect, test } from '@jest/globals'
+import { encodeRecordBatch, readBatchHeader, stampBatch, toOffset } from '@sluice/domain'
+import {
+  batchOf,
+  type CursorOperation,
+  decodePartitionCommand,
+  encodeAppend,
+  encodeCursors,
+  LeaderProjection,
+  PartitionState,
+  RecentBatches,
+} from '@sluice/partition'
+import fc from 'fast-check'
+
+const text = new TextEncoder()
+
+interface Shape {
+  readonly base: number
+  readonly count?: number
+  readonly producerId?: bigint
+  readonly epoch?: number
+  readonly sequence?: number
+  readonly at?: number
+}
+
+function batch({ base, count = 1, producerId = -1n, epoch = 0, sequence = 0, at = 1000 }: Shape): Uint8Array {
+  const records = Array.from({ length: count }, (_, i) => ({
+    timestamp: at,
+    key: null,
+    value: text.encode(`m${base + i}`),
+    headers: [],
+  }))
+  const bytes = encodeRecordBatch(
+    producerId < 0n ? { records } : { records, producerId, producerEpoch: epoch, baseSequence: sequence },
+  )
+  stampBatch(bytes, toOffset(base), 1)
+  return bytes
+}
+
+function append(state: PartitionState, index: number, shape: Shape): void {
+  state.apply(index, 1, encodeAppend(batch(shape)))
+}
+
+const ID = { groupId: 7, topic: 'orders', number: 1 }
+const requestId = (n: number): string => n.toString(16).padStart(32, '0')
+const grant = (consumerId: number, n: number, from: number, to: number): CursorOperation => ({
+  kind: 'grant',
+  consumerId,
+  requestId: requestId(n),
+  from,
+  to,
+})
+
+describe('commands', () => {
+  test('cursor operations survive encoding', () => {
+    const operations: CursorOperation[] = [
+      grant(3, 0xabcdef, 5, 9),
+      { kind: 'set', consumerId: 4, requestId: 'ff'.repeat(16), offset: 2 ** 40, forwardOnly: true },
+      { kind: 'set', consumerId: 5, requestId: '00'.repeat(16), offset: 0, forwardOnly: false },
+    ]
+    expect(decodePartitionCommand(encodeCursors(operations))).toEqual({ kind: 'cursors', operations })
+  })
+
+  test('a batch survives encoding and is copied', () => {
+    const bytes = batch({ base: 3, count: 2 })
+    const command = encodeAppend(bytes)
+    const before = bytes.slice()
+    bytes.fill(0)
+    expect(batchOf(command)).toEqual(before)
+  })
+
+  test('random bytes give a typed error or a command, never anything else', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => {
+        try {
+          decodePartitionCommand(bytes)
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'CORRUPT_BATCH' })
+        }
+      }),
+    )
+  })
+})
+
+describe('offsets', () => {
+  test('are dense, and an entry that does not fit the log is a broken invariant, not a message', () => {
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 3 })
+    append(state, 2, { base: 3 })
+    expect(state.nextOffset).toBe(4)
+    expect(() => append(state, 3, { base: 9 })).toThrow('continues at 4')
+    expect(() => append(new PartitionState(), 2, { base: 0 })).toThrow('does not follow')
+  })
+})
+
+describe('duplicate suppression', () => {
+  const producerId = 99n
+
+  test('a batch that is repeated keeps its first offset; an older one is refused; a gap is allowed', () => {
+    const state = new PartitionState()
+    const projection = new LeaderProjection(state)
+    const identity = (sequence: number, recordCount = 1, producerEpoch = 0) => ({
+      producerId,
+      producerEpoch,
+      baseSequence: sequence,
+      recordCount,
+    })
+    append(state, 1, { base: 0, producerId, sequence: 0 })
+    append(state, 2, { base: 1, producerId, sequence: 5 })
+    expect(projection.planAppend(identity(5))).toEqual({ kind: 'duplicate', baseOffset: 1, index: 0 })
+    expect(projection.planAppend(identity(0))).toEqual({ kind: 'duplicate', baseOffset: 0, index: 0 })
+    expect(projection.planAppend(identity(3))).toEqual({ kind: 'stale' })
+    expect(projection.planAppend(identity(9)).kind).toBe('append')
+    expect(projection.planAppend(identity(0, 1, 1)).kind).toBe('append')
+  })
+
+  test('the state is the same after a restart from what was drained', () => {
+    const state = new PartitionState()
+    append(state, 1, { base: 0, producerId, sequence: 0 })
+    state.apply(2, 1, encodeCursors([grant(1, 1, 0, 1)]))
+    const restarted = new PartitionState(state.snapshot())
+    expect(restarted.snapshot()).toEqual(state.snapshot())
+    const plan = new LeaderProjection(restarted).planAppend(readBatchHeader(batch({ base: 0, producerId })))
+    expect(plan).toEqual({ kind: 'duplicate', baseOffset: 0, index: 0 })
+  })
+
+  test('only so many producers are remembered: the one silent longest is forgotten, and the delta says so', () => {
+    const state = new PartitionState()
+    for (let i = 0; i < 1001; i++) append(state, i + 1, { base: i, producerId: BigInt(i), at: 5000 + i })
+    expect(state.sequenceRow(0n)).toBeUndefined()
+    expect(state.sequenceRow(1n)).toBeDefined()
+    const delta = state.drain(ID)!
+    expect(delta.expiredSequences).toEqual([0n])
+    expect(delta.sequences).toHaveLength(1000)
+  })
+})
+
+describe('cursors', () => {
+  test('a grant moves the cursor once: the same request again gets the same messages', () => {
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 10 })
+    const first = state.apply(2, 1, encodeCursors([grant(1, 1, 0, 4)]))
+    const again = state.apply(3, 1, encodeCursors([grant(1, 1, 0, 4)]))
+    expect(again).toEqual(first)
+    expect(state.cursorRow(1)?.cursor).toBe(4)
+  })
+
+  test('a grant that does not start at the cursor gets nothing', () => {
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 10 })
+    state.apply(2, 1, encodeCursors([grant(1, 1, 0, 4)]))
+    const late = state.apply(3, 1, encodeCursors([grant(1, 2, 0, 4)]))
+    expect(late).toEqual({ kind: 'cursors', outcomes: [{ from: 0, to: 0 }] })
+    expect(state.cursorRow(1)?.cursor).toBe(4)
+  })
+
+  test('an acknowledgement never moves back; a seek may', () => {
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 10 })
+    const set = (index: number, n: number, offset: number, forwardOnly: boolean): void => {
+      const operation = { kind: 'set' as const, consumerId: 1, requestId: requestId(n), offset, forwardOnly }
+      state.apply(index, 1, encodeCursors([operation]))
+    }
+    set(2, 1, 8, true)
+    set(3, 2, 5, true)
+    expect(state.cursorRow(1)?.cursor).toBe(8)
+    set(4, 3, 5, false)
+    expect(state.cursorRow(1)?.cursor).toBe(5)
+  })
+
+  test('a remembered request is bounded in number', () => {
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 200 })
+    for (let i = 0; i < 100; i++) state.apply(i + 2, 1, encodeCursors([grant(1, i, i, i + 1)]))
+    expect(state.cursorRow(1)?.grants).toHaveLength(64)
+    expect(state.cursorRow(1)?.cursor).toBe(100)
+  })
+})
+
+test('what a leader projects is what every replica applies, whatever the mix', () => {
+  const step = fc.oneof(
+    fc.record({
+      kind: fc.constant('append' as const),
+      count: fc.integer({ min: 1, max: 5 }),
+      producer: fc.integer({ min: -1, max: 3 }),
+      sequence: fc.integer({ min: 0, max: 12 }),
+    }),
+    fc.record({
+      kind: fc.constant('grant' as const),
+      consumer: fc.integer({ min: 1, max: 3 }),
+      request: fc.integer({ min: 0, max: 8 }),
+      take: fc.integer({ min: 1, max: 4 }),
+    }),
+    fc.record({ kind: fc.constant('apply' as const), upTo: fc.integer({ min: 1, max: 6 }) }),
+  )
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const leader = new PartitionState()
+      const follower = new PartitionState()
+      const projection = new LeaderProjection(leader)
+      const log: Uint8Array[] = []
+      const applyTo = (end: number): void => {
+        for (let i = leader.appliedIndex; i < end; i++) leader.apply(i + 1, 1, log[i]!)
+        projection.appliedTo(leader.appliedIndex)
+      }
+      let end = 0
+      for (const action of steps) {
+        if (action.kind === 'apply') {
+          applyTo(Math.min(log.length, leader.appliedIndex + action.upTo))
+        } else if (action.kind === 'append') {
+          const shape = {
+            base: end,
+            count: action.count,
+            producerId: BigInt(action.producer),
+            sequence: action.sequence,
+          }
+          const header = readBatchHeader(batch(shape))
+          const plan = projection.planAppend(header)
+          if (plan.kind !== 'append') continue
+          expect(plan.baseOffset).toBe(end)
+          log.push(encodeAppend(batch(shape)))
+          projection.appended(log.length, header, plan.baseOffset)
+          end += action.count
+        } else {
+          const from = projection.cursor(action.consumer)
+          const operation = grant(action.consumer, action.request, from, Math.min(end, from + action.take))
+          log.push(encodeCursors([operation]))
+          projection.moved(log.length, [operation])
+        }
+      }
+      const projected = [1, 2, 3].map((id) => projection.cursor(id))
+      applyTo(log.length)
+      for (let i = 0; i < log.length; i++) follower.apply(i + 1, 1, log[i]!)
+      expect(follower.snapshot()).toEqual(leader.snapshot())
+      expect([1, 2, 3].map((id) => leader.cursorRow(id)?.cursor ?? 0)).toEqual(projected)
+    }),
+  )
+})
+
+test('deltas add up: draining at any points gives the same rows as draining once', () => {
+  const state = new PartitionState()
+  const parts: (number | bigint)[] = []
+  append(state, 1, { base: 0, count: 2, producerId: 5n })
+  const first = state.drain(ID)!
+  expect(state.drain(ID)).toBeUndefined()
+  state.apply(2, 1, encodeCursors([grant(1, 1, 0, 2)]))
+  state.skip(3, 2)
+  const second = state.drain(ID)!
+  parts.push(first.previousIndex, first.appliedIndex, second.previousIndex, second.appliedIndex)
+  expect(parts).toEqual([0, 1, 1, 3])
+  expect(first.batches).toHaveLength(1)
+  expect(second.batches).toHaveLength(0)
+  expect(second.cursors.map((row) => row.cursor)).toEqual([2])
+  expect(second.appliedTerm).toBe(2)
+})
+
+describe('recent batches', () => {
+  const stored = (base: number, count: number) => ({
+    baseOffset: base,
+    lastOffset: base + count - 1,
+    term: 1,
+    index: base + 1,
+    maxTimestamp: 0,
+    bytes: batch({ base, count }),
+  })
+
+  test('answer from the batch that holds the offset, within the bound, at least one', () => {
+    const recent = new RecentBatches()
+    for (const base of [10, 13, 16]) recent.add(stored(base, 3))
+    expect(recent.read(9, 1e6)).toBeUndefined()
+    expect(recent.read(14, 1)?.map((b) => b.baseOffset)).toEqual([13])
+    expect(recent.read(14, 1e6)?.map((b) => b.baseOffset)).toEqual([13, 16])
+    expect(recent.read(19, 1e6)).toBeUndefined()
+    expect(() => recent.add(stored(25, 1))).toThrow('gap')
+  })
+
+  test('evict the oldest, but never what the database does not have', () => {
+    const recent = new RecentBatches()
+    for (let base = 0; base < 300; base += 3) recent.add(stored(base, 3))
+    recent.evict(0, 150)
+    expect(recent.firstOffset).toBe(150)
+    expect(recent.read(150, 1)?.[0]?.baseOffset).toBe(150)
+    recent.evict(0, 300)
+    expect(recent.firstOffset).toBeUndefined()
+    expect(recent.sizeBytes).toBe(0)
+    recent.add(stored(300, 1))
+    expect(recent.read(300, 1)).toHaveLength(1)
+  })
+})

@@ -1,1 +1,6 @@
-export {}
+export { type Frame, FrameKind, FrameParser } from './frame.js'
+export { type RpcIdentity, type RpcPeer } from './hello.js'
+export { DEFAULT_LIMITS, type RpcLimits } from './limits.js'
+export { RpcError, type RpcErrorCode } from './rpc-error.js'
+export { RpcLink, type RpcLinkOptions } from './rpc-link.js'
+export { type RpcHandlers, RpcServer, type RpcServerOptions } from './rpc-server.js'

@@ -1,0 +1,37 @@
+import { afterEach, expect, test } from '@jest/globals'
+import { faultsOf, LocalCluster, runRealInput, TOPICS } from '../src/index.js'
+import { acknowledgedInEachDatabase } from '../src/databases.js'
+
+let cluster: LocalCluster | undefined
+
+afterEach(async () => {
+  await cluster?.destroy()
+  cluster = undefined
+})
+
+// A low threshold, so that topics grow to several partitions while they are written and read.
+const GROWING = { SLUICE_PARTITION_MESSAGES_MAX: '500' }
+
+test('three producers and three consumers at once: 2979, 2648 and 2648 messages, each once and in order', async () => {
+  cluster = await LocalCluster.start({ env: GROWING })
+  const result = await runRealInput(cluster.api)
+  expect(faultsOf(result)).toEqual([])
+  expect(result.delivered.map((list) => list.length)).toEqual([2979, 2648, 2648])
+  expect(result.refused).toBe(0)
+  const { body } = await cluster.api.get('/topics/T-1')
+  expect((body['partitions'] as unknown[]).length).toBeGreaterThan(2)
+  expect(await acknowledgedInEachDatabase(cluster, TOPICS, 2979)).toEqual([2979, 2979, 2979])
+}, 120_000)
+
+test('the leader of T-1.1 killed half-way and started again 5 s later: nothing lost, nothing twice', async () => {
+  cluster = await LocalCluster.start({ env: { ...GROWING, SLUICE_RESTART_DELAY_MS: '5000' } })
+  const running = cluster
+  let killed: Promise<void> | undefined
+  const result = await runRealInput(running.api, (count) => {
+    if (count >= 1400) killed ??= running.leaderOf('T-1.1').then((leader) => running.kill(leader))
+  })
+  await killed
+  expect(faultsOf(result)).toEqual([])
+  expect(result.longestGapMs).toBeLessThan(3000)
+  expect(await acknowledgedInEachDatabase(running, TOPICS, 2979)).toEqual([2979, 2979, 2979])
+}, 120_000)

@@ -1,0 +1,104 @@
+import type { Duplex } from 'node:stream'
+import { EMPTY, type Frame, FrameKind, FrameParser, frameSizeBytes, writeFrame } from './frame.js'
+import type { RpcLimits } from './limits.js'
+import { RpcError } from './rpc-error.js'
+
+/** One established connection: frames in, frames of a turn out in one write, and a watch over silence. */
+export class Connection {
+  readonly #socket: Duplex
+  readonly #limits: RpcLimits
+  readonly #onClose: (error: Error) => void
+  #queue: Frame[] = []
+  #queuedBytes = 0
+  #scheduled = false
+  #lastHeard = performance.now()
+  #timer: NodeJS.Timeout
+  #closed = false
+
+  constructor(parts: {
+    readonly socket: Duplex
+    readonly limits: RpcLimits
+    /** Everything but pings and pongs. What it throws closes the connection. */
+    readonly onFrame: (frame: Frame) => void
+    /** Called once, whoever closed. */
+    readonly onClose: (error: Error) => void
+  }) {
+    this.#socket = parts.socket
+    this.#limits = parts.limits
+    this.#onClose = parts.onClose
+    const parser = new FrameParser(parts.limits.frameBytesMax, (frame) => {
+      if (frame.kind === FrameKind.PING) this.send({ ...frame, kind: FrameKind.PONG })
+      else if (frame.kind !== FrameKind.PONG) parts.onFrame(frame)
+    })
+    this.#socket.on('data', (chunk: Uint8Array) => {
+      this.#lastHeard = performance.now()
+      try {
+        parser.push(chunk)
+      } catch (error) {
+        this.close(error as Error)
+      }
+    })
+    this.#socket.on('error', (error) => this.close(error))
+    this.#socket.on('end', () => this.close(new Error('the peer ended the connection')))
+    this.#socket.on('close', () => this.close(new Error('the connection closed')))
+    this.#timer = setInterval(() => this.#watch(), parts.limits.pingMs)
+    this.#timer.unref()
+  }
+
+  /** Bytes that wait for the network. */
+  get bufferedBytes(): number {
+    return this.#queuedBytes + this.#socket.writableLength
+  }
+
+  /** False: too much waits already, and nothing was queued. The payload must not change until it is sent. */
+  send(frame: Frame): boolean {
+    const size = frameSizeBytes(frame.payload)
+    if (this.#closed || this.bufferedBytes + size > this.#limits.writeBufferBytesMax) return false
+    this.#queue.push(frame)
+    this.#queuedBytes += size
+    if (!this.#scheduled) {
+      this.#scheduled = true
+      setImmediate(this.#flush)
+    }
+    return true
+  }
+
+  /** Sends what is queued, then ends. */
+  end(error: Error): void {
+    this.#flush()
+    if (!this.#closed) this.#socket.end()
+    this.close(error)
+  }
+
+  close(error: Error): void {
+    if (this.#closed) return
+    this.#closed = true
+    clearInterval(this.#timer)
+    this.#queue = []
+    this.#queuedBytes = 0
+    if (!this.#socket.writableEnded) this.#socket.destroy()
+    this.#onClose(error)
+  }
+
+  readonly #flush = (): void => {
+    this.#scheduled = false
+    if (this.#closed || this.#queue.length === 0) return
+    const slab = Buffer.allocUnsafe(this.#queuedBytes)
+    let at = 0
+    for (const frame of this.#queue) at = writeFrame(slab, at, frame)
+    this.#queue = []
+    this.#queuedBytes = 0
+    this.#socket.write(slab)
+  }
+
+  #watch(): void {
+    const silentMs = performance.now() - this.#lastHeard
+    if (silentMs > this.#limits.silentMs) {
+      this.close(
+        new RpcError('CONNECTION_LOST', `nothing was heard for ${Math.round(silentMs)} ms`, { outcome: 'unknown' }),
+      )
+    } else {
+      this.send({ kind: FrameKind.PING, method: 0, id: 0, payload: EMPTY })
+    }
+  }
+}

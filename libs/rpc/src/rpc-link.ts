@@ -1,0 +1,249 @@
+import http from 'node:http'
+import type { Socket } from 'node:net'
+import { deferred, type Deferred, type Random, toError } from '@sluice/foundation'
+import { Connection } from './connection.js'
+import { type Frame, FrameKind } from './frame.js'
+import { helloHeaders, peerOf, PROTOCOL, type RpcIdentity, type RpcPeer, UPGRADE_PATH } from './hello.js'
+import { DEFAULT_LIMITS, type RpcLimits } from './limits.js'
+import { PendingRequests } from './pending-requests.js'
+import { RpcError } from './rpc-error.js'
+
+export interface RpcLinkOptions {
+  readonly host: string
+  readonly port: number
+  readonly identity: RpcIdentity
+  readonly random: Random
+  /** The node that must answer at this address. */
+  readonly expectNode?: string
+  readonly onUp?: (peer: RpcPeer) => void
+  /** A connection that was up broke. */
+  readonly onDown?: (error: Error) => void
+  readonly limits?: Partial<RpcLimits>
+}
+
+const RECONNECT_MS_MIN = 50
+const RECONNECT_MS_MAX = 1000
+const REFUSAL_BYTES_MAX = 4096
+
+/** The connection to one address; comes back by itself until it is closed. */
+export class RpcLink {
+  readonly #options: RpcLinkOptions
+  readonly #limits: RpcLimits
+  readonly #pending = new PendingRequests()
+  #connection: Connection | undefined
+  /** Requests that wait for the attempt under way. */
+  #attempt: Deferred<void> | undefined
+  #lastFailure: RpcError | undefined
+  #backOffMs = RECONNECT_MS_MIN
+  #reconnect: NodeJS.Timeout | undefined
+  #request: http.ClientRequest | undefined
+  #closed = false
+
+  constructor(options: RpcLinkOptions) {
+    this.#options = options
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.#connect()
+  }
+
+  get connected(): boolean {
+    return this.#connection !== undefined
+  }
+
+  /**
+   * Sends a request and awaits its answer. Without a connection it waits for the attempt under way,
+   * or makes one at once.
+   * @throws RpcError
+   */
+  async request(
+    method: number,
+    payload: Uint8Array,
+    options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+  ): Promise<Uint8Array> {
+    if (this.#closed) throw closedError()
+    if (this.#connection === undefined) await this.#connected()
+    const connection = this.#connection
+    if (connection === undefined) throw this.#lastFailure ?? closedError()
+    if (this.#pending.size >= this.#limits.inFlightMax)
+      throw new RpcError('OVERLOADED', `${this.#pending.size} requests await their answers`, { outcome: 'no' })
+    const { signal } = options
+    if (signal?.aborted) throw toError(signal.reason)
+    const { id, answer } = this.#pending.add(options.timeoutMs)
+    if (!connection.send({ kind: FrameKind.REQUEST, method, id, payload }))
+      this.#pending.reject(
+        id,
+        new RpcError('OVERLOADED', `${connection.bufferedBytes} bytes wait for the network`, { outcome: 'no' }),
+      )
+    if (signal === undefined) return answer
+    const onAbort = (): void => this.#pending.reject(id, toError(signal.reason))
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      return await answer
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Sends a message without an answer. False: not connected, or too much waits; it was dropped. */
+  send(method: number, payload: Uint8Array): boolean {
+    return this.#connection?.send({ kind: FrameKind.MESSAGE, method, id: 0, payload }) ?? false
+  }
+
+  close(): Promise<void> {
+    if (this.#closed) return Promise.resolve()
+    this.#closed = true
+    clearTimeout(this.#reconnect)
+    this.#request?.destroy()
+    this.#attempt?.reject(closedError())
+    this.#attempt = undefined
+    this.#pending.rejectAll(closedError())
+    this.#connection?.end(closedError())
+    return Promise.resolve()
+  }
+
+  #connected(): Promise<void> {
+    if (this.#attempt === undefined) {
+      clearTimeout(this.#reconnect)
+      this.#connect()
+    }
+    return this.#attempt!.promise
+  }
+
+  #connect(): void {
+    const attempt = deferred<void>()
+    // Nobody may be waiting.
+    attempt.promise.catch(() => undefined)
+    this.#attempt = attempt
+    const request = http.request({
+      host: this.#options.host,
+      port: this.#options.port,
+      path: UPGRADE_PATH,
+      agent: false,
+      headers: { ...helloHeaders(this.#options.identity), Connection: 'Upgrade', Upgrade: PROTOCOL },
+    })
+    this.#request = request
+    const timer = setTimeout(
+      () => request.destroy(new Error(`no answer in ${this.#limits.connectTimeoutMs} ms`)),
+      this.#limits.connectTimeoutMs,
+    )
+    const failed = (error: RpcError): void => {
+      clearTimeout(timer)
+      if (this.#attempt !== attempt) return
+      this.#attempt = undefined
+      this.#request = undefined
+      this.#lastFailure = error
+      this.#scheduleReconnect()
+      attempt.reject(error)
+    }
+    request.on('error', (cause) => failed(this.#failure('CONNECT_FAILED', cause.message, cause)))
+    request.on('response', (response) => {
+      const chunks: Buffer[] = []
+      let size = 0
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length
+        if (size <= REFUSAL_BYTES_MAX) chunks.push(chunk)
+      })
+      response.on('error', () => undefined)
+      response.on('close', () => failed(this.#failure('REFUSED', refusalOf(Buffer.concat(chunks).toString()))))
+    })
+    request.on('upgrade', (response, socket, head) => {
+      clearTimeout(timer)
+      const peer = peerOf(response.headers, `${this.#options.host}:${this.#options.port}`)
+      const mismatch = this.#mismatch(peer)
+      if (this.#attempt !== attempt || mismatch !== undefined) {
+        socket.destroy()
+        failed(this.#failure('REFUSED', mismatch ?? 'closed'))
+        return
+      }
+      this.#attempt = undefined
+      this.#request = undefined
+      this.#open(socket as Socket, head, peer)
+      attempt.resolve()
+    })
+    request.end()
+  }
+
+  #mismatch(peer: RpcPeer): string | undefined {
+    const { expectNode, identity } = this.#options
+    if (expectNode !== undefined && peer.nodeId !== expectNode)
+      return `${peer.nodeId} answers there, not ${expectNode}`
+    if (identity.clusterId !== '' && peer.clusterId !== identity.clusterId)
+      return `a member of another cluster answers there (${peer.clusterId})`
+    return undefined
+  }
+
+  #open(socket: Socket, head: Buffer, peer: RpcPeer): void {
+    socket.setNoDelay(true)
+    if (head.length > 0) socket.unshift(head)
+    this.#backOffMs = RECONNECT_MS_MIN
+    this.#connection = new Connection({
+      socket,
+      limits: this.#limits,
+      onFrame: (frame) => this.#take(frame),
+      onClose: (error) => this.#down(error),
+    })
+    this.#options.onUp?.(peer)
+  }
+
+  #take(frame: Frame): void {
+    if (frame.kind === FrameKind.RESPONSE) {
+      this.#pending.resolve(frame.id, frame.payload)
+    } else if (frame.kind === FrameKind.ERROR) {
+      const remote = parseRemote(frame.payload)
+      this.#pending.reject(
+        frame.id,
+        new RpcError('REMOTE', typeof remote['message'] === 'string' ? remote['message'] : 'the peer failed', {
+          outcome: remote['outcome'] === 'no' ? 'no' : 'unknown',
+          remote,
+        }),
+      )
+    }
+  }
+
+  #down(error: Error): void {
+    this.#connection = undefined
+    const lost = this.#failure('CONNECTION_LOST', error.message, error)
+    this.#lastFailure = lost
+    this.#pending.rejectAll(lost)
+    if (this.#closed) return
+    this.#scheduleReconnect()
+    this.#options.onDown?.(error)
+  }
+
+  #scheduleReconnect(): void {
+    if (this.#closed) return
+    const waitMs = this.#backOffMs * (0.5 + this.#options.random.next())
+    this.#backOffMs = Math.min(this.#backOffMs * 2, RECONNECT_MS_MAX)
+    clearTimeout(this.#reconnect)
+    this.#reconnect = setTimeout(() => {
+      if (this.#attempt === undefined && this.#connection === undefined) this.#connect()
+    }, waitMs)
+  }
+
+  #failure(code: 'CONNECT_FAILED' | 'REFUSED' | 'CONNECTION_LOST', why: string, cause?: unknown): RpcError {
+    const { host, port } = this.#options
+    const said = {
+      CONNECT_FAILED: `cannot connect to ${host}:${port}: ${why}`,
+      REFUSED: `${host}:${port} refused the connection: ${why}`,
+      CONNECTION_LOST: `the connection to ${host}:${port} broke: ${why}`,
+    }[code]
+    return new RpcError(code, said, { outcome: code === 'CONNECTION_LOST' ? 'unknown' : 'no', cause })
+  }
+}
+
+function closedError(): RpcError {
+  return new RpcError('CLOSED', 'this side closed the connection', { outcome: 'unknown' })
+}
+
+function refusalOf(body: string): string {
+  const json = parseRemote(Buffer.from(body))
+  return typeof json['message'] === 'string' ? json['message'] : 'what answers there is no Sluice process'
+}
+
+function parseRemote(payload: Uint8Array): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString())
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+  } catch {
+    return {}
+  }
+}

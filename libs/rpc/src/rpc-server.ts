@@ -1,0 +1,161 @@
+import type { IncomingMessage, Server } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { messageOf } from '@sluice/foundation'
+import { Connection } from './connection.js'
+import { type Frame, FrameKind } from './frame.js'
+import { helloHeaders, peerOf, PROTOCOL, type RpcIdentity, type RpcPeer, secretOf, UPGRADE_PATH } from './hello.js'
+import { DEFAULT_LIMITS, type RpcLimits } from './limits.js'
+
+export interface RpcHandlers {
+  /** Answers a request; what it throws goes back as an error. The payload may be kept. */
+  request(method: number, payload: Uint8Array, peer: RpcPeer): Uint8Array | Promise<Uint8Array>
+  /** Takes a message, which has no answer. What it throws closes the connection. */
+  message(method: number, payload: Uint8Array, peer: RpcPeer): void
+}
+
+export interface RpcServerOptions {
+  /** Asked at every hello: it may change when a node joins a cluster. */
+  readonly identity: () => RpcIdentity
+  readonly handlers: RpcHandlers
+  /** What a peer is told of an error: plain JSON. */
+  readonly encodeError: (error: unknown) => Readonly<Record<string, unknown>>
+  /** A reason to refuse a peer whose cluster and secret are right. */
+  readonly admit?: (peer: RpcPeer) => string | undefined
+  readonly limits?: Partial<RpcLimits>
+  /** A connection that ended badly. */
+  readonly onError?: (error: Error, peer: RpcPeer) => void
+}
+
+const encoder = new TextEncoder()
+
+/** Takes connections that begin as an HTTP Upgrade on a server that also serves plain HTTP. */
+export class RpcServer {
+  readonly #options: RpcServerOptions
+  readonly #limits: RpcLimits
+  readonly #connections = new Set<Connection>()
+  readonly #sockets = new Set<Duplex>()
+  #closed = false
+
+  constructor(options: RpcServerOptions) {
+    this.#options = options
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size
+  }
+
+  attach(server: Server): void {
+    server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
+  }
+
+  /** Ends every connection; what was being answered is lost to its caller. */
+  close(): Promise<void> {
+    this.#closed = true
+    for (const connection of [...this.#connections]) connection.end(new Error('the server closed'))
+    for (const socket of this.#sockets) socket.destroy()
+    return Promise.resolve()
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy())
+    const peer = peerOf(request.headers, (socket as Socket).remoteAddress ?? '')
+    const refusal = this.#refusal(request, peer)
+    if (refusal !== undefined) {
+      const body = JSON.stringify({ status: 'failure', code: refusal.code, message: refusal.message })
+      socket.end(
+        `HTTP/1.1 ${refusal.status} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      )
+      return
+    }
+    const headers = Object.entries(helloHeaders({ ...this.#publicIdentity() }))
+      .map(([name, value]) => `${name}: ${value}\r\n`)
+      .join('')
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n${headers}\r\n`)
+    ;(socket as Socket).setNoDelay(true)
+    ;(socket as Socket).setTimeout(0)
+    if (head.length > 0) socket.unshift(head)
+    this.#serve(socket, peer)
+  }
+
+  #publicIdentity(): RpcIdentity {
+    const { clusterId, nodeId, role } = this.#options.identity()
+    return { clusterId, nodeId, role }
+  }
+
+  #refusal(request: IncomingMessage, peer: RpcPeer): { status: number; code: string; message: string } | undefined {
+    const own = this.#options.identity()
+    if (this.#closed) return { status: 503, code: 'SHUTTING_DOWN', message: 'this process is stopping' }
+    if (request.url !== UPGRADE_PATH)
+      return { status: 404, code: 'ROUTE_NOT_FOUND', message: `upgrade at ${UPGRADE_PATH}, not at ${request.url ?? ''}` }
+    if (request.headers.upgrade !== PROTOCOL)
+      return { status: 426, code: 'BROKER_REFUSED', message: `this process speaks ${PROTOCOL}` }
+    if (own.secret !== undefined && secretOf(request.headers) !== own.secret)
+      return { status: 401, code: 'BROKER_REFUSED', message: 'the cluster secret is wrong' }
+    const stranger = peer.clusterId !== own.clusterId && !(peer.role === 'admin' && peer.clusterId === '')
+    if (stranger)
+      return {
+        status: 409,
+        code: 'BROKER_REFUSED',
+        message: `this process belongs to ${own.clusterId === '' ? 'no cluster yet' : `cluster ${own.clusterId}`}, the caller to ${peer.clusterId === '' ? 'none' : peer.clusterId}`,
+      }
+    const reason = this.#options.admit?.(peer)
+    return reason === undefined ? undefined : { status: 403, code: 'BROKER_REFUSED', message: reason }
+  }
+
+  #serve(socket: Duplex, peer: RpcPeer): void {
+    this.#sockets.add(socket)
+    const connection = new Connection({
+      socket,
+      limits: this.#limits,
+      onFrame: (frame) => {
+        if (frame.kind === FrameKind.REQUEST) this.#answer(connection, frame, peer)
+        else if (frame.kind === FrameKind.MESSAGE)
+          this.#options.handlers.message(frame.method, frame.payload, peer)
+      },
+      onClose: (error) => {
+        this.#connections.delete(connection)
+        if (!this.#closed) this.#options.onError?.(error, peer)
+      },
+    })
+    socket.once('close', () => this.#sockets.delete(socket))
+    this.#connections.add(connection)
+  }
+
+  #answer(connection: Connection, request: Frame, peer: RpcPeer): void {
+    try {
+      const answer = this.#options.handlers.request(request.method, request.payload, peer)
+      if (answer instanceof Uint8Array) this.#respond(connection, request, answer)
+      else
+        answer.then(
+          (payload) => this.#respond(connection, request, payload),
+          (error: unknown) => this.#fail(connection, request, error),
+        )
+    } catch (error) {
+      this.#fail(connection, request, error)
+    }
+  }
+
+  #respond(connection: Connection, request: Frame, payload: Uint8Array): void {
+    const sent = connection.send({ kind: FrameKind.RESPONSE, method: request.method, id: request.id, payload })
+    // The caller does not read: it must not wait for an answer that was dropped.
+    if (!sent) connection.close(new Error('answers pile up: the peer does not read them'))
+  }
+
+  #fail(connection: Connection, request: Frame, error: unknown): void {
+    let json: Readonly<Record<string, unknown>>
+    try {
+      json = this.#options.encodeError(error)
+    } catch {
+      json = { code: 'INTERNAL', message: messageOf(error) }
+    }
+    const payload = encoder.encode(JSON.stringify(json))
+    this.#respondError(connection, request, payload)
+  }
+
+  #respondError(connection: Connection, request: Frame, payload: Uint8Array): void {
+    const sent = connection.send({ kind: FrameKind.ERROR, method: request.method, id: request.id, payload })
+    if (!sent) connection.close(new Error('answers pile up: the peer does not read them'))
+  }
+}

@@ -1,1 +1,61 @@
-export {}
+export {
+  type AddBrokerRequest,
+  type CreateTopicRequest,
+  parseAddBroker,
+  parseCreateTopic,
+  parseTopicRequest,
+  type TopicRequest,
+} from './admin-requests.js'
+export { decodeJson, encodeJson } from './binary.js'
+export {
+  type AckRequest,
+  type ConsumeRequest,
+  type ConsumerCall,
+  type ConsumerStart,
+  parseAck,
+  parseConsumeRequest,
+  parseConsumerCall,
+  parseRegisterConsumer,
+  parseSeek,
+  type RegisterConsumerRequest,
+  type SeekRequest,
+  WAIT_MS_MAX,
+} from './consumer-requests.js'
+export {
+  type AwaitCall,
+  decodeAwaitCall,
+  decodeFetchAnswer,
+  decodeFetchCall,
+  decodeOffsetsAnswer,
+  decodeOffsetsCall,
+  decodePosition,
+  decodeProduceAnswer,
+  decodeProduceCall,
+  decodeSeekCall,
+  encodeAwaitCall,
+  encodeFetchAnswer,
+  encodeFetchCall,
+  encodeOffsetsAnswer,
+  encodeOffsetsCall,
+  encodePosition,
+  encodeProduceAnswer,
+  encodeProduceCall,
+  encodeSeekCall,
+  type FetchAnswer,
+  type FetchCall,
+  type OffsetsAnswer,
+  type OffsetsCall,
+  type ProduceAnswer,
+  type ProduceCall,
+  type SeekCall,
+  type SeekTarget,
+} from './partition-calls.js'
+export { errorBody, type FailureBody, problemDetails, PROBLEMS, toBrokerError } from './problem.js'
+export {
+  type MessageInput,
+  MESSAGES_PER_CALL_MAX,
+  parsePartitionField,
+  parseProduceRequest,
+  type ProduceRequest,
+} from './produce-request.js'
+export { RpcMethod } from './rpc-method.js'

@@ -1,0 +1,17 @@
+/** Calls between managers and brokers; numbers are on the wire and never change their meaning. */
+export const RpcMethod = {
+  PRODUCE: 1,
+  FETCH: 2,
+  OFFSETS: 3,
+  SEEK: 4,
+  AWAIT: 5,
+  META_PROPOSE: 10,
+  META_FOLLOW: 11,
+  META_VERSION: 12,
+  NODE_INFO: 20,
+  NODE_JOIN: 21,
+  ACTIVITY: 22,
+  /** A one-way message between brokers; its content is Raft's. */
+  RAFT: 30,
+} as const
+export type RpcMethod = (typeof RpcMethod)[keyof typeof RpcMethod]

@@ -1,0 +1,78 @@
+import type { BrokerId, ConsumerId, GroupId, ProducerId, TopicName } from '@sluice/domain'
+
+/** Where a new consumer begins. */
+export type ConsumerStart = 'earliest' | 'latest' | { readonly time: number }
+
+export type ActorType = 'producer' | 'consumer' | 'broker'
+
+/** All times are milliseconds since 1970. */
+export interface BrokerInfo {
+  readonly id: BrokerId
+  readonly host: string
+  readonly port: number
+  /** 32 hex digits of its data directory; empty until it is known. */
+  readonly uuid: string
+  readonly createdAt: number
+}
+
+export interface PartitionInfo {
+  readonly groupId: GroupId
+  readonly topic: TopicName
+  /** From 1. */
+  readonly number: number
+  /** `orders.1` */
+  readonly name: string
+  /** The first is the preferred leader. */
+  readonly replicas: readonly BrokerId[]
+  readonly createdAt: number
+}
+
+export interface TopicInfo {
+  readonly name: TopicName
+  readonly replicationFactor: number
+  readonly createdAt: number
+  /** In the order of their numbers. */
+  readonly partitions: readonly PartitionInfo[]
+}
+
+export interface ProducerInfo {
+  readonly id: ProducerId
+  readonly topic: TopicName
+  readonly createdAt: number
+}
+
+export interface ConsumerInfo {
+  readonly id: ConsumerId
+  readonly topic: TopicName
+  readonly start: ConsumerStart
+  readonly ack: 'auto' | 'manual'
+  readonly createdAt: number
+}
+
+/** One row of the health-check table. */
+export interface HealthCheck {
+  readonly type: ActorType
+  readonly id: number
+  readonly lastSeenAt: number
+  readonly status: 'alive' | 'dead'
+  /** When the status became what it is. */
+  readonly since: number
+  readonly reason: string
+}
+
+export interface ClusterSettings {
+  readonly replicationFactor: number
+  /** Silence after which an actor is dead. Milliseconds. */
+  readonly deadAfterMs: number
+  readonly partitionsPerTopicMax: number
+}
+
+/** What a command touched, as whole rows, to be materialised. */
+export interface MetadataChanges {
+  readonly brokers: readonly BrokerInfo[]
+  readonly topics: readonly TopicInfo[]
+  readonly partitions: readonly PartitionInfo[]
+  readonly producers: readonly ProducerInfo[]
+  readonly consumers: readonly ConsumerInfo[]
+  readonly healthChecks: readonly HealthCheck[]
+}

@@ -1,0 +1,251 @@
+import http from 'node:http'
+import net from 'node:net'
+import { afterEach, describe, expect, test } from '@jest/globals'
+import { SeededRandom } from '@sluice/foundation'
+import { eventually } from '@sluice/foundation/testing'
+import { type RpcHandlers, type RpcIdentity, RpcLink, type RpcLinkOptions, type RpcLimits, RpcServer } from '@sluice/rpc'
+
+const opened: (() => unknown)[] = []
+
+afterEach(async () => {
+  for (const close of opened.splice(0).reverse()) await close()
+})
+
+const BROKER: RpcIdentity = { clusterId: 'c1', nodeId: 'broker-1', role: 'broker' }
+const MANAGER: RpcIdentity = { clusterId: 'c1', nodeId: 'manager-1', role: 'manager' }
+
+interface Served {
+  readonly port: number
+  readonly rpc: RpcServer
+  stop(): Promise<void>
+}
+
+async function serve(
+  handlers: Partial<RpcHandlers>,
+  options: { port?: number; identity?: RpcIdentity; limits?: Partial<RpcLimits>; admit?: () => string | undefined } = {},
+): Promise<Served> {
+  const server = http.createServer((_, response) => response.end('plain'))
+  const rpc = new RpcServer({
+    identity: () => options.identity ?? BROKER,
+    handlers: {
+      request: handlers.request ?? ((_, payload) => payload),
+      message: handlers.message ?? (() => undefined),
+    },
+    encodeError: (error) => ({ code: 'TEST', message: (error as Error).message, outcome: 'no' }),
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.admit === undefined ? {} : { admit: options.admit }),
+  })
+  rpc.attach(server)
+  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve))
+  const stop = async (): Promise<void> => {
+    await rpc.close()
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  }
+  opened.push(stop)
+  return { port: (server.address() as net.AddressInfo).port, rpc, stop }
+}
+
+function link(port: number, options: Partial<RpcLinkOptions> = {}): RpcLink {
+  const made = new RpcLink({ host: '127.0.0.1', port, identity: MANAGER, random: new SeededRandom(1), ...options })
+  opened.push(() => made.close())
+  return made
+}
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const text = (payload: Uint8Array): string => new TextDecoder().decode(payload)
+const TIME = { timeoutMs: 5000 }
+
+async function closedPort(): Promise<number> {
+  const server = net.createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as net.AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+describe('calls', () => {
+  test('many at once are answered each with its own answer, in whatever order', async () => {
+    const { port } = await serve({
+      request: async (method, payload) => {
+        if (method % 3 === 0) await new Promise((resolve) => setImmediate(resolve))
+        return bytes(`${method}:${text(payload)}`)
+      },
+    })
+    const client = link(port)
+    const answers = await Promise.all(
+      Array.from({ length: 2000 }, (_, i) => client.request(i % 100, bytes(`p${i}`), TIME)),
+    )
+    expect(answers.map(text)).toEqual(Array.from({ length: 2000 }, (_, i) => `${i % 100}:p${i}`))
+  })
+
+  test('large and empty payloads arrive whole', async () => {
+    const { port } = await serve({})
+    const client = link(port)
+    const large = new Uint8Array(5_000_000).map((_, i) => i * 7)
+    expect(Buffer.compare(await client.request(1, large, TIME), large)).toBe(0)
+    expect(await client.request(1, new Uint8Array(0), TIME)).toHaveLength(0)
+  })
+
+  test('an error of the peer comes with what it said', async () => {
+    const { port } = await serve({
+      request: () => {
+        throw new Error('no such thing')
+      },
+    })
+    await expect(link(port).request(1, bytes(''), TIME)).rejects.toMatchObject({
+      code: 'REMOTE',
+      outcome: 'no',
+      remote: { code: 'TEST', message: 'no such thing' },
+    })
+  })
+
+  test('messages arrive in order and have no answer', async () => {
+    const got: string[] = []
+    const { port } = await serve({ message: (method, payload) => got.push(`${method}${text(payload)}`) })
+    const client = link(port)
+    await client.request(1, bytes(''), TIME)
+    for (let i = 0; i < 5; i++) expect(client.send(30, bytes(String(i)))).toBe(true)
+    await eventually(() => expect(got).toEqual(['300', '301', '302', '303', '304']))
+  })
+
+  test('the same port serves plain HTTP', async () => {
+    const { port } = await serve({})
+    const body = await new Promise<string>((resolve, reject) => {
+      http.get({ port, host: '127.0.0.1', path: '/health', agent: false }, (response) => {
+        response.setEncoding('utf8').on('data', resolve)
+      }).on('error', reject)
+    })
+    expect(body).toBe('plain')
+  })
+})
+
+describe('what can go wrong', () => {
+  test('nothing listens: CONNECT_FAILED, certainly not done', async () => {
+    await expect(link(await closedPort()).request(1, bytes(''), TIME)).rejects.toMatchObject({
+      code: 'CONNECT_FAILED',
+      outcome: 'no',
+    })
+  })
+
+  test('no answer in time: TIMEOUT, and the late answer is dropped', async () => {
+    let answerLate: ((payload: Uint8Array) => void) | undefined
+    const { port } = await serve({
+      request: (method, payload) =>
+        method === 1 ? new Promise((resolve) => (answerLate = resolve)) : payload,
+    })
+    const client = link(port)
+    await expect(client.request(1, bytes(''), { timeoutMs: 60 })).rejects.toMatchObject({
+      code: 'TIMEOUT',
+      outcome: 'unknown',
+    })
+    answerLate!(bytes('late'))
+    expect(text(await client.request(2, bytes('next'), TIME))).toBe('next')
+  })
+
+  test('the server ends while a call is under way: CONNECTION_LOST, unknown; then the link comes back by itself', async () => {
+    const first = await serve({ request: () => new Promise(() => undefined) })
+    const downs: Error[] = []
+    const client = link(first.port, { onDown: (error) => downs.push(error) })
+    const call = client.request(1, bytes(''), TIME)
+    const failed = expect(call).rejects.toMatchObject({ code: 'CONNECTION_LOST', outcome: 'unknown' })
+    await eventually(() => expect(first.rpc.connectionCount).toBe(1))
+    await first.stop()
+    await failed
+    expect(downs).toHaveLength(1)
+    await serve({}, { port: first.port })
+    await eventually(async () => expect(text(await client.request(1, bytes('back'), TIME))).toBe('back'))
+  })
+
+  test('an aborted call rejects with the reason', async () => {
+    const { port } = await serve({ request: () => new Promise(() => undefined) })
+    const abort = new AbortController()
+    const call = link(port).request(1, bytes(''), { ...TIME, signal: abort.signal })
+    const failed = expect(call).rejects.toThrow('changed my mind')
+    await new Promise((resolve) => setImmediate(resolve))
+    abort.abort(new Error('changed my mind'))
+    await failed
+  })
+
+  test('closing refuses what waits and what comes', async () => {
+    const { port } = await serve({ request: () => new Promise(() => undefined) })
+    const client = link(port)
+    const call = client.request(1, bytes(''), TIME)
+    const failed = expect(call).rejects.toMatchObject({ code: 'CLOSED' })
+    await eventually(() => expect(client.connected).toBe(true))
+    await client.close()
+    await failed
+    await expect(client.request(1, bytes(''), TIME)).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
+  test('more calls in flight than allowed: OVERLOADED, certainly not done', async () => {
+    const { port } = await serve({ request: () => new Promise(() => undefined) })
+    const client = link(port, { limits: { inFlightMax: 2 } })
+    const waiting = [client.request(1, bytes(''), TIME), client.request(1, bytes(''), TIME)]
+    const closed = Promise.allSettled(waiting)
+    await eventually(() => expect(client.connected).toBe(true))
+    await expect(client.request(1, bytes(''), TIME)).rejects.toMatchObject({ code: 'OVERLOADED', outcome: 'no' })
+    await client.close()
+    await closed
+  })
+
+  test('more bytes than the write buffer takes: refused, and a message is dropped', async () => {
+    const { port } = await serve({})
+    const client = link(port, { limits: { writeBufferBytesMax: 1000 } })
+    await client.request(1, bytes(''), TIME)
+    expect(client.send(1, new Uint8Array(2000))).toBe(false)
+    await expect(client.request(1, new Uint8Array(2000), TIME)).rejects.toMatchObject({ code: 'OVERLOADED', outcome: 'no' })
+  })
+
+  test('a frame over the bound closes the connection instead of filling memory', async () => {
+    const { port } = await serve({}, { limits: { frameBytesMax: 1000 } })
+    await expect(link(port).request(1, new Uint8Array(2000), TIME)).rejects.toMatchObject({ code: 'CONNECTION_LOST' })
+  })
+
+  test('a peer that says nothing is given up', async () => {
+    const silent = net.createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.once('data', () => {
+        socket.write(
+          'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: sluice-rpc/1\r\nx-sluice-cluster: c1\r\nx-sluice-node: broker-1\r\n\r\n',
+        )
+      })
+    })
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    opened.push(() => new Promise((resolve) => silent.close(resolve)))
+    const client = link((silent.address() as net.AddressInfo).port, { limits: { pingMs: 20, silentMs: 80 } })
+    await expect(client.request(1, bytes(''), TIME)).rejects.toThrow('nothing was heard')
+    await client.close()
+  })
+})
+
+describe('who may connect', () => {
+  test.each([
+    { name: 'another cluster', client: { ...MANAGER, clusterId: 'c2' }, message: 'belongs to cluster c1' },
+    { name: 'no cluster, without being an administrator', client: { ...MANAGER, clusterId: '' }, message: 'cluster c1' },
+    { name: 'a wrong secret', client: { ...MANAGER, secret: 'wrong' }, server: { ...BROKER, secret: 'right' }, message: 'secret' },
+  ])('$name is refused, certainly not done, with a reason', async ({ client, server, message }) => {
+    const { port } = await serve({}, { identity: server ?? BROKER })
+    const call = link(port, { identity: client }).request(1, bytes(''), TIME)
+    await expect(call).rejects.toMatchObject({ code: 'REFUSED', outcome: 'no' })
+    await expect(call).rejects.toThrow(message)
+  })
+
+  test('an administrator without a cluster, and the right secret, are let in', async () => {
+    const { port } = await serve({}, { identity: { ...BROKER, secret: 's' } })
+    const admin: RpcIdentity = { clusterId: '', nodeId: 'admin', role: 'admin', secret: 's' }
+    expect(text(await link(port, { identity: admin }).request(1, bytes('in'), TIME))).toBe('in')
+  })
+
+  test('another node than expected is refused by the caller', async () => {
+    const { port } = await serve({})
+    await expect(link(port, { expectNode: 'broker-2' }).request(1, bytes(''), TIME)).rejects.toThrow(
+      'broker-1 answers there, not broker-2',
+    )
+  })
+
+  test('whom the server does not admit hears why', async () => {
+    const { port } = await serve({}, { admit: () => 'not today' })
+    await expect(link(port).request(1, bytes(''), TIME)).rejects.toThrow('not today')
+  })
+})

@@ -90,8 +90,8 @@ export class MetadataState {
     return this.#topics.get(name)
   }
 
-  topics(): IterableIterator<TopicInfo> {
-    return this.#topics.values()
+  topics(): readonly TopicInfo[] {
+    return [...this.#topics.values()]
   }
 
   partitionsOf(topic: string): readonly PartitionInfo[] {
@@ -118,8 +118,8 @@ export class MetadataState {
     return this.#brokers.get(id)
   }
 
-  brokers(): IterableIterator<BrokerInfo> {
-    return this.#brokers.values()
+  brokers(): readonly BrokerInfo[] {
+    return [...this.#brokers.values()]
   }
 
   healthCheck(type: ActorType, id: number): HealthCheck | undefined {

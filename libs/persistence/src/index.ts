@@ -1,1 +1,12 @@
-export {}
+export {
+  type Database,
+  DatabaseError,
+  type DatabaseOptions,
+  ensureDatabase,
+  openDatabase,
+} from './database.js'
+export { StaleDeltaError } from './delta-writer.js'
+export { type MetadataDelta, MetadataStore, type StoredMetadata } from './metadata-store.js'
+export { migrate } from './migrations.js'
+export { PartitionStore } from './partition-store.js'
+export type { Tables } from './tables.js'

@@ -1,0 +1,221 @@
+import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
+import { BrokerError } from '@sluice/domain'
+import { type Clock, delay, type Random, toError } from '@sluice/foundation'
+import { type MetadataCommand, MetadataState } from '@sluice/metadata'
+import type { Logger } from 'pino'
+import { backOffMs } from './back-off.js'
+import { addressText, type BrokerAddress } from './broker-address.js'
+import type { BrokerLinks } from './broker-links.js'
+import { GroupLeader } from './group-leader.js'
+import { parseFollowAnswer, parseProposeAnswer, parseVersionAnswer } from './metadata-answers.js'
+import { SharedRun } from './shared-run.js'
+import { VersionWaiters } from './version-waiters.js'
+
+/** A broker holds the question for news so long before it answers "nothing new". */
+const FOLLOW_WAIT_MS = 2000
+/** While somebody here waits for a version, which may be that of an entry without news. */
+const FOLLOW_HASTE_MS = 20
+const FOLLOW_TIMEOUT_MS = FOLLOW_WAIT_MS + 1500
+const REFRESH_TIMEOUT_MS = 5000
+/** A source that lacks what the leader has had so long is left for another. */
+const LAG_MS = 300
+
+/**
+ * A copy of the cluster's metadata, kept current by asking one broker after another for news.
+ * Reading it costs nothing and may be a little old; `refresh` makes it as new as the call.
+ */
+export class MetadataFollower {
+  readonly #seeds: readonly BrokerAddress[]
+  readonly #links: BrokerLinks
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #logger: Logger
+  readonly #leader: GroupLeader
+  readonly #closing = new AbortController()
+  readonly #waiters = new VersionWaiters()
+  readonly #listeners = new Set<() => void>()
+  readonly #refresh = new SharedRun(() => this.#refreshNow())
+  #state = new MetadataState()
+  // Everything up to here is in the state; the newest may be an entry that is no command.
+  #version = 0
+  #members: readonly BrokerAddress[]
+  #source = 0
+  #polling = new AbortController()
+  #following: Promise<void> | undefined
+
+  constructor(parts: {
+    readonly seeds: readonly BrokerAddress[]
+    readonly links: BrokerLinks
+    readonly clock: Clock
+    readonly random: Random
+    readonly logger: Logger
+  }) {
+    this.#seeds = parts.seeds
+    this.#links = parts.links
+    this.#clock = parts.clock
+    this.#random = parts.random
+    this.#logger = parts.logger
+    this.#members = parts.seeds
+    this.#leader = new GroupLeader(
+      {
+        name: 'the metadata',
+        members: () => this.#members,
+        addressOf: (brokerId) => this.addressOf(brokerId),
+      },
+      parts,
+    )
+  }
+
+  /** Never kept across an `await`: a snapshot replaces it. */
+  get state(): MetadataState {
+    return this.#state
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  /** True once the metadata of a running cluster is here. */
+  get ready(): boolean {
+    return this.#state.clusterId !== ''
+  }
+
+  start(): void {
+    this.#following ??= this.#follow()
+  }
+
+  /** Calls `listener` whenever the state has changed; the result unregisters it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  addressOf(brokerId: number): BrokerAddress | undefined {
+    const broker = this.#state.broker(brokerId)
+    return broker === undefined ? undefined : { id: brokerId, host: broker.host, port: broker.port }
+  }
+
+  /** Resolves once the state holds everything up to `version`. @throws BrokerError TIMEOUT, SHUTTING_DOWN */
+  async awaitVersion(version: number, timeoutMs: number): Promise<void> {
+    if (this.#version >= version) return
+    const lagMs = Math.min(LAG_MS, timeoutMs)
+    if (await this.#waiters.wait(version, lagMs, this.#closing.signal)) return
+    // This source does not have it, though the leader does: it may be cut off.
+    this.#polling.abort()
+    if (timeoutMs > lagMs && (await this.#waiters.wait(version, timeoutMs - lagMs, this.#closing.signal)))
+      return
+    this.#closing.signal.throwIfAborted()
+    throw new BrokerError('TIMEOUT', 'the metadata did not arrive here in time', { outcome: 'unknown' })
+  }
+
+  /**
+   * Makes the state hold everything that was decided before the call. Calls share the question.
+   * @throws BrokerError NO_QUORUM, TIMEOUT
+   */
+  refresh(): Promise<void> {
+    return this.#refresh.ask()
+  }
+
+  /**
+   * Has the metadata leader decide on a command; resolves once this state holds the decision.
+   * `repeatable`: the command may be proposed again when an answer is lost.
+   * @throws BrokerError the refusal; TIMEOUT and CONNECTION_LOST leave open whether it was decided
+   */
+  async propose(
+    command: MetadataCommand,
+    options: { readonly timeoutMs: number; readonly repeatable?: boolean },
+  ): Promise<Record<string, unknown>> {
+    const deadline = this.#clock.monotonic() + options.timeoutMs
+    const answer = await this.callLeader(RpcMethod.META_PROPOSE, encodeJson(command), {
+      timeoutMs: options.timeoutMs,
+      repeatable: options.repeatable ?? false,
+      kind: 'change',
+    })
+    const { version, result } = parseProposeAnswer(decodeJson(answer))
+    await this.awaitVersion(version, Math.max(deadline - this.#clock.monotonic(), 1000))
+    return result
+  }
+
+  /** Any call that the leader of the metadata answers. */
+  callLeader(
+    method: number,
+    payload: Uint8Array,
+    options: {
+      readonly timeoutMs: number
+      readonly repeatable: boolean
+      readonly kind: 'change' | 'question'
+    },
+  ): Promise<Uint8Array> {
+    return this.#leader.call({ method, payload, signal: this.#closing.signal, ...options })
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new BrokerError('SHUTTING_DOWN', 'this process is stopping'))
+    this.#polling.abort()
+    await this.#following
+  }
+
+  async #refreshNow(): Promise<void> {
+    const answer = await this.callLeader(RpcMethod.META_VERSION, new Uint8Array(0), {
+      timeoutMs: REFRESH_TIMEOUT_MS,
+      repeatable: true,
+      kind: 'question',
+    })
+    await this.awaitVersion(parseVersionAnswer(decodeJson(answer)), REFRESH_TIMEOUT_MS)
+  }
+
+  async #follow(): Promise<void> {
+    let failures = 0
+    while (!this.#isClosed()) {
+      this.#polling = new AbortController()
+      const source = this.#members[this.#source % this.#members.length]!
+      try {
+        await this.#askForNews(source)
+        failures = 0
+      } catch (error) {
+        this.#source++
+        if (this.#isClosed()) return
+        // Left on purpose, for a source that is ahead.
+        if (this.#polling.signal.aborted) continue
+        failures++
+        this.#logger.debug({ broker: addressText(source), err: error }, 'a broker gave no metadata')
+        await delay(backOffMs(failures, this.#random), this.#closing.signal).catch(() => undefined)
+      }
+    }
+  }
+
+  async #askForNews(source: BrokerAddress): Promise<void> {
+    const waitMs = this.#waiters.waiting ? FOLLOW_HASTE_MS : FOLLOW_WAIT_MS
+    const bytes = await this.#links
+      .to(source)
+      .request(RpcMethod.META_FOLLOW, encodeJson({ from: this.#version, waitMs }), {
+        timeoutMs: FOLLOW_TIMEOUT_MS,
+        signal: this.#polling.signal,
+      })
+    const { snapshot, entries, version } = parseFollowAnswer(decodeJson(bytes))
+    const before = this.#state.version
+    let replaced = false
+    if (snapshot !== undefined) {
+      const state = MetadataState.fromJSON(snapshot)
+      replaced = state.version > before
+      if (replaced) this.#state = state
+    }
+    for (const [index, command] of entries) if (index > this.#state.version) this.#state.apply(index, command)
+    this.#version = Math.max(this.#version, this.#state.version, version)
+    if (this.#state.version > before || replaced) this.#changed()
+    this.#waiters.advanced(this.#version)
+  }
+
+  #changed(): void {
+    const brokers = Array.from(this.#state.brokers(), ({ id, host, port }) => ({ id, host, port }))
+    this.#members = brokers.length > 0 ? brokers : this.#seeds
+    void this.#links.keepOnly([...this.#seeds, ...this.#members]).catch((error: unknown) => {
+      this.#logger.warn({ err: toError(error) }, 'a connection could not be closed')
+    })
+    for (const listener of this.#listeners) listener()
+  }
+
+  #isClosed(): boolean {
+    return this.#closing.signal.aborted
+  }
+}

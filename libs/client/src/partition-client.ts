@@ -1,0 +1,153 @@
+import {
+  decodeFetchAnswer,
+  decodeOffsetsAnswer,
+  decodePosition,
+  decodeProduceAnswer,
+  encodeAwaitCall,
+  encodeFetchCall,
+  encodeOffsetsCall,
+  encodeProduceCall,
+  encodeSeekCall,
+  type FetchAnswer,
+  type FetchCall,
+  type OffsetsAnswer,
+  type ProduceAnswer,
+  RpcMethod,
+  type SeekTarget,
+} from '@sluice/contracts'
+import type { GroupId } from '@sluice/domain'
+import type { Clock, Random } from '@sluice/foundation'
+import type { BrokerAddress } from './broker-address.js'
+import type { BrokerLinks } from './broker-links.js'
+import { GroupLeader } from './group-leader.js'
+import type { MetadataFollower } from './metadata-follower.js'
+
+/** What a fetch asks for; see the fetch call between processes. */
+export type FetchWish = Omit<FetchCall, 'groupId'>
+
+export interface CallTime {
+  /** For all tries together, milliseconds. */
+  readonly timeoutMs: number
+}
+
+/** An answer to a wait arrives at the latest this long after the time waited for. Milliseconds. */
+const AWAIT_SLACK_MS = 2000
+
+/**
+ * Calls the leaders of partitions: finds them, follows them when they move, and tries again until the
+ * deadline. Every call may be repeated: a batch carries its sequence, a fetch and a seek their request id.
+ */
+export class PartitionClient {
+  readonly #metadata: MetadataFollower
+  readonly #parts: { readonly links: BrokerLinks; readonly clock: Clock; readonly random: Random }
+  readonly #leaders = new Map<number, GroupLeader>()
+
+  constructor(
+    metadata: MetadataFollower,
+    parts: { readonly links: BrokerLinks; readonly clock: Clock; readonly random: Random },
+  ) {
+    this.#metadata = metadata
+    this.#parts = parts
+  }
+
+  /**
+   * Stores a record batch that names its producer, epoch and sequence. The batch is not changed.
+   * @throws BrokerError TIMEOUT: it may be stored; NO_QUORUM and others: it is not
+   */
+  async produce(groupId: GroupId, batch: Uint8Array, { timeoutMs }: CallTime): Promise<ProduceAnswer> {
+    const answer = await this.#leader(groupId).call({
+      method: RpcMethod.PRODUCE,
+      payload: encodeProduceCall({ groupId, batch }),
+      timeoutMs,
+      repeatable: true,
+      kind: 'change',
+    })
+    return decodeProduceAnswer(answer)
+  }
+
+  /**
+   * The next messages of a consumer. When it fails with outcome `unknown`, the same wish again gives
+   * what was given.
+   */
+  async fetch(groupId: GroupId, wish: FetchWish, { timeoutMs }: CallTime): Promise<FetchAnswer> {
+    const answer = await this.#leader(groupId).call({
+      method: RpcMethod.FETCH,
+      payload: encodeFetchCall({ groupId, ...wish }),
+      timeoutMs,
+      repeatable: true,
+      kind: 'question',
+    })
+    return decodeFetchAnswer(answer)
+  }
+
+  /** @param consumerId 0 when only the partition's own offsets are wanted */
+  async offsets(groupId: GroupId, consumerId: number, { timeoutMs }: CallTime): Promise<OffsetsAnswer> {
+    const answer = await this.#leader(groupId).call({
+      method: RpcMethod.OFFSETS,
+      payload: encodeOffsetsCall({ groupId, consumerId }),
+      timeoutMs,
+      repeatable: true,
+      kind: 'question',
+    })
+    return decodeOffsetsAnswer(answer)
+  }
+
+  /** Moves a consumer's cursor and returns where it is then. @throws BrokerError OFFSET_OUT_OF_RANGE, TIMEOUT */
+  async seek(
+    groupId: GroupId,
+    seek: { readonly consumerId: number; readonly requestId: string; readonly target: SeekTarget },
+    { timeoutMs }: CallTime,
+  ): Promise<number> {
+    const answer = await this.#leader(groupId).call({
+      method: RpcMethod.SEEK,
+      payload: encodeSeekCall({ groupId, ...seek }),
+      timeoutMs,
+      repeatable: true,
+      kind: 'change',
+    })
+    return decodePosition(answer)
+  }
+
+  /** The partition's end once it is past `offset`, or as it is after `waitMs`. */
+  async awaitEnd(
+    groupId: GroupId,
+    offset: number,
+    options: { readonly waitMs: number; readonly signal: AbortSignal },
+  ): Promise<number> {
+    const { waitMs, signal } = options
+    const answer = await this.#leader(groupId).call({
+      method: RpcMethod.AWAIT,
+      payload: encodeAwaitCall({ groupId, offset, waitMs }),
+      timeoutMs: waitMs + AWAIT_SLACK_MS,
+      tryTimeoutMs: waitMs + AWAIT_SLACK_MS,
+      signal,
+      repeatable: true,
+      kind: 'question',
+    })
+    return decodePosition(answer)
+  }
+
+  #leader(groupId: GroupId): GroupLeader {
+    const known = this.#leaders.get(groupId)
+    if (known !== undefined) return known
+    const leader = new GroupLeader(
+      {
+        name: this.#metadata.state.partitionByGroup(groupId)?.name ?? `group ${groupId}`,
+        members: () => this.#members(groupId),
+        addressOf: (brokerId) => this.#metadata.addressOf(brokerId),
+      },
+      this.#parts,
+    )
+    this.#leaders.set(groupId, leader)
+    return leader
+  }
+
+  #members(groupId: GroupId): readonly BrokerAddress[] {
+    const members: BrokerAddress[] = []
+    for (const brokerId of this.#metadata.state.partitionByGroup(groupId)?.replicas ?? []) {
+      const address = this.#metadata.addressOf(brokerId)
+      if (address !== undefined) members.push(address)
+    }
+    return members
+  }
+}

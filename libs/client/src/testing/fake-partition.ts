@@ -1,0 +1,175 @@
+import {
+  decodeAwaitCall,
+  decodeFetchCall,
+  decodeOffsetsCall,
+  decodeProduceCall,
+  decodeSeekCall,
+  encodeFetchAnswer,
+  encodeOffsetsAnswer,
+  encodePosition,
+  encodeProduceAnswer,
+  type FetchAnswer,
+  type FetchCall,
+  RpcMethod,
+  type SeekCall,
+} from '@sluice/contracts'
+import {
+  BrokerError,
+  decodeRecords,
+  stampBatch,
+  type StoredRecord,
+  toOffset,
+  verifyRecordBatch,
+} from '@sluice/domain'
+import { invariant } from '@sluice/foundation'
+import {
+  batchOf,
+  type CursorOperation,
+  encodeAppend,
+  encodeCursors,
+  LeaderProjection,
+  PartitionState,
+} from '@sluice/partition'
+
+/** A partition in memory that answers as its leader does: one replica, committed at once. */
+export class FakePartition {
+  readonly #state = new PartitionState()
+  readonly #batches: Uint8Array[] = []
+  readonly #waiters = new Set<() => void>()
+  #index = 0
+
+  get end(): number {
+    return this.#state.nextOffset
+  }
+
+  records(): readonly StoredRecord[] {
+    return this.#batches.flatMap((batch) => decodeRecords(batch))
+  }
+
+  /** Stored batches, each with what identifies it. */
+  headers(): readonly ReturnType<typeof verifyRecordBatch>[] {
+    return this.#batches.map((batch) => verifyRecordBatch(batch))
+  }
+
+  cursor(consumerId: number): number {
+    return this.#state.cursorRow(consumerId)?.cursor ?? 0
+  }
+
+  answer(method: number, payload: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    switch (method) {
+      case RpcMethod.PRODUCE:
+        return this.#produce(decodeProduceCall(payload).batch)
+      case RpcMethod.FETCH:
+        return encodeFetchAnswer(this.#fetch(decodeFetchCall(payload)))
+      case RpcMethod.OFFSETS: {
+        const { consumerId } = decodeOffsetsCall(payload)
+        return encodeOffsetsAnswer({ logStart: 0, end: this.end, cursor: this.cursor(consumerId) })
+      }
+      case RpcMethod.SEEK:
+        return encodePosition(this.#seek(decodeSeekCall(payload)))
+      case RpcMethod.AWAIT: {
+        const { offset, waitMs } = decodeAwaitCall(payload)
+        return this.#await(offset, waitMs)
+      }
+      default:
+        throw new BrokerError('INVALID_REQUEST', `a partition has no call ${method}`, { component: 'broker' })
+    }
+  }
+
+  /** Changes a byte of a stored batch, behind its checksum's back. */
+  corrupt(batchNumber: number): void {
+    const batch = this.#batches[batchNumber]!
+    batch[batch.length - 1]! ^= 0xff
+  }
+
+  /** Lets those go who wait for messages. */
+  close(): void {
+    for (const wake of this.#waiters) wake()
+  }
+
+  #produce(batch: Uint8Array): Uint8Array {
+    const header = verifyRecordBatch(batch)
+    const plan = new LeaderProjection(this.#state).planAppend(header)
+    if (plan.kind === 'stale')
+      throw new BrokerError('STALE_SEQUENCE', 'a newer batch is stored', {
+        component: 'broker',
+        outcome: 'no',
+      })
+    const duplicate = plan.kind === 'duplicate'
+    if (!duplicate) {
+      const command = encodeAppend(batch)
+      stampBatch(batchOf(command), toOffset(plan.baseOffset), 1)
+      this.#state.apply(++this.#index, 1, command)
+      this.#batches.push(batchOf(command))
+      for (const wake of this.#waiters) wake()
+    }
+    return encodeProduceAnswer({ baseOffset: plan.baseOffset, endOffset: this.end, duplicate })
+  }
+
+  #fetch(call: FetchCall): FetchAnswer {
+    const earlier = this.#state
+      .cursorRow(call.consumerId)
+      ?.grants.find(({ requestId }) => requestId === call.requestId)
+    const from = earlier?.from ?? this.cursor(call.consumerId)
+    const to = earlier?.to ?? (call.lookupOnly ? from : Math.min(this.end, from + call.messagesMax))
+    if (call.autoAck && earlier === undefined && to > from)
+      this.#move({ kind: 'grant', consumerId: call.consumerId, requestId: call.requestId, from, to })
+    return {
+      from,
+      to,
+      cursor: this.cursor(call.consumerId),
+      end: this.end,
+      logStart: 0,
+      granted: call.autoAck && to > from,
+      batches: this.#batches.filter((batch) => {
+        const first = Number(new DataView(batch.buffer, batch.byteOffset).getBigInt64(0))
+        const count = new DataView(batch.buffer, batch.byteOffset).getInt32(57)
+        return first < to && first + count > from
+      }),
+    }
+  }
+
+  #seek({ consumerId, requestId, target }: SeekCall): number {
+    const offset = this.#resolve(target)
+    if (offset > this.end)
+      throw new BrokerError('OFFSET_OUT_OF_RANGE', `offset ${offset} is behind the end ${this.end}`, {
+        component: 'broker',
+        outcome: 'no',
+      })
+    this.#move({ kind: 'set', consumerId, requestId, offset, forwardOnly: target.kind === 'acknowledge' })
+    return this.cursor(consumerId)
+  }
+
+  #resolve(target: SeekCall['target']): number {
+    switch (target.kind) {
+      case 'earliest':
+        return 0
+      case 'latest':
+        return this.end
+      case 'time':
+        return this.records().find(({ timestamp }) => timestamp >= target.ms)?.offset ?? this.end
+      case 'offset':
+      case 'acknowledge':
+        return target.offset
+    }
+  }
+
+  #move(operation: CursorOperation): void {
+    const applied = this.#state.apply(++this.#index, 1, encodeCursors([operation]))
+    invariant(applied.kind === 'cursors', 'a cursor operation is applied as one')
+  }
+
+  async #await(offset: number, waitMs: number): Promise<Uint8Array> {
+    if (this.end <= offset)
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          clearTimeout(timer)
+          this.#waiters.delete(wake)
+          resolve()
+        }
+        const timer = setTimeout(wake, waitMs)
+        this.#waiters.add(wake)
+      })
+    return encodePosition(this.end)
+  }
+}

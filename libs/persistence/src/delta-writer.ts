@@ -1,0 +1,198 @@
+import { invariant } from '@sluice/foundation'
+import type { PartitionDelta } from '@sluice/partition'
+import { sql, type Transaction } from 'kysely'
+import { BatchRows } from './batch-rows.js'
+import type { Tables } from './tables.js'
+
+/** One INSERT carries this many bytes of batches at most, one batch at least. */
+const INSERT_BYTES_MAX = 16 * 1024 * 1024
+
+/** A partition is not where its delta continues from: another writer was there, or a delta is missing. */
+export class StaleDeltaError extends Error {
+  override readonly name = 'StaleDeltaError'
+  readonly groupId: number
+
+  constructor(delta: PartitionDelta, storedIndex: number | undefined) {
+    super(
+      `group ${delta.groupId} is stored up to index ${storedIndex ?? 'of another writer'}, ` +
+        `the delta continues from ${delta.previousIndex} to ${delta.appliedIndex}`,
+    )
+    this.groupId = delta.groupId
+  }
+}
+
+interface StoredState {
+  readonly group_id: number
+  readonly applied_index: number
+  readonly log_start: number
+  readonly latest_timestamp: number | null
+}
+
+/** @throws StaleDeltaError the transaction is to be rolled back */
+export async function writeDeltas(
+  transaction: Transaction<Tables>,
+  deltas: readonly PartitionDelta[],
+): Promise<void> {
+  const stored = await lockStates(transaction, deltas)
+  const fresh = deltas.filter((delta) => !isStored(delta, stored.get(delta.groupId)))
+  if (fresh.length === 0) return
+  const { inserts, latest } = gatherBatches(fresh, stored)
+  // First of all, so that of two writers of one delta the slower one stops here.
+  await writeStates(transaction, fresh, latest)
+  for (const rows of inserts) await rows.insert().execute(transaction)
+  await writeCursors(transaction, fresh)
+  await writeSequences(transaction, fresh)
+  await dropBeforeStart(transaction, fresh, stored)
+}
+
+/** In the order of their ids, so that two writers never wait for each other. */
+async function lockStates(
+  transaction: Transaction<Tables>,
+  deltas: readonly PartitionDelta[],
+): Promise<Map<number, StoredState>> {
+  const groupIds = deltas.map((delta) => delta.groupId)
+  invariant(new Set(groupIds).size === groupIds.length, 'there is one delta per partition')
+  const { rows } = await sql<StoredState>`
+    SELECT group_id, applied_index, log_start, latest_timestamp
+    FROM partition_state
+    WHERE group_id = ANY(${groupIds}::integer[])
+    ORDER BY group_id
+    FOR UPDATE`.execute(transaction)
+  return new Map(rows.map((row) => [row.group_id, row]))
+}
+
+function isStored(delta: PartitionDelta, stored: StoredState | undefined): boolean {
+  invariant(delta.appliedIndex > delta.previousIndex, 'a delta moves its partition forward')
+  const storedIndex = stored?.applied_index ?? 0
+  if (storedIndex === delta.appliedIndex) return true
+  if (storedIndex !== delta.previousIndex) throw new StaleDeltaError(delta, storedIndex)
+  return false
+}
+
+/** The rows to insert, and the latest timestamp of every partition after them. */
+function gatherBatches(
+  deltas: readonly PartitionDelta[],
+  stored: ReadonlyMap<number, StoredState>,
+): { readonly inserts: readonly BatchRows[]; readonly latest: ReadonlyMap<number, number | null> } {
+  const inserts: BatchRows[] = []
+  const latest = new Map<number, number | null>()
+  let rows: BatchRows | undefined
+  for (const delta of deltas) {
+    let timestamp = stored.get(delta.groupId)?.latest_timestamp ?? null
+    for (const batch of delta.batches) {
+      timestamp = timestamp === null ? batch.maxTimestamp : Math.max(timestamp, batch.maxTimestamp)
+      if (rows === undefined || rows.sizeBytes + batch.bytes.length > INSERT_BYTES_MAX) {
+        rows = new BatchRows()
+        inserts.push(rows)
+      }
+      rows.add(delta.groupId, batch, timestamp)
+    }
+    latest.set(delta.groupId, timestamp)
+  }
+  return { inserts, latest }
+}
+
+async function writeStates(
+  transaction: Transaction<Tables>,
+  deltas: readonly PartitionDelta[],
+  latest: ReadonlyMap<number, number | null>,
+): Promise<void> {
+  // The condition guards a first delta too, whose row could not be locked: two writers of it meet here.
+  const { rows } = await sql<{ group_id: number }>`
+    INSERT INTO partition_state AS state (group_id, topic, number, applied_index, applied_term, next_offset,
+      log_start, latest_timestamp)
+    SELECT row.group_id, row.topic, row.number, row.applied_index, row.applied_term, row.next_offset,
+      row.log_start, row.latest_timestamp
+    FROM unnest(
+      ${deltas.map((delta) => delta.groupId)}::integer[],
+      ${deltas.map((delta) => delta.topic)}::text[],
+      ${deltas.map((delta) => delta.number)}::integer[],
+      ${deltas.map((delta) => delta.appliedIndex)}::bigint[],
+      ${deltas.map((delta) => delta.appliedTerm)}::bigint[],
+      ${deltas.map((delta) => delta.nextOffset)}::bigint[],
+      ${deltas.map((delta) => delta.logStart)}::bigint[],
+      ${deltas.map((delta) => latest.get(delta.groupId) ?? null)}::bigint[]
+    ) AS row (group_id, topic, number, applied_index, applied_term, next_offset, log_start, latest_timestamp)
+    ON CONFLICT (group_id) DO UPDATE SET
+      applied_index = excluded.applied_index,
+      applied_term = excluded.applied_term,
+      next_offset = excluded.next_offset,
+      log_start = excluded.log_start,
+      latest_timestamp = excluded.latest_timestamp
+    WHERE state.applied_index = (
+      (${deltas.map((delta) => delta.previousIndex)}::bigint[])
+      [array_position(${deltas.map((delta) => delta.groupId)}::integer[], state.group_id)])
+    RETURNING group_id`.execute(transaction)
+  const written = new Set(rows.map((row) => row.group_id))
+  for (const delta of deltas) if (!written.has(delta.groupId)) throw new StaleDeltaError(delta, undefined)
+}
+
+async function writeCursors(
+  transaction: Transaction<Tables>,
+  deltas: readonly PartitionDelta[],
+): Promise<void> {
+  const rows = deltas.flatMap(({ groupId, cursors }) => cursors.map((cursor) => ({ groupId, ...cursor })))
+  if (rows.length === 0) return
+  await sql`
+    INSERT INTO consumer_cursors (group_id, consumer_id, cursor, grants)
+    SELECT group_id, consumer_id, cursor, grants
+    FROM unnest(
+      ${rows.map((row) => row.groupId)}::integer[],
+      ${rows.map((row) => row.consumerId)}::bigint[],
+      ${rows.map((row) => row.cursor)}::bigint[],
+      ${rows.map((row) => JSON.stringify(row.grants))}::jsonb[]
+    ) AS row (group_id, consumer_id, cursor, grants)
+    ON CONFLICT (group_id, consumer_id) DO UPDATE SET cursor = excluded.cursor, grants = excluded.grants`.execute(
+    transaction,
+  )
+}
+
+async function writeSequences(
+  transaction: Transaction<Tables>,
+  deltas: readonly PartitionDelta[],
+): Promise<void> {
+  const expired = deltas.flatMap(({ groupId, expiredSequences }) =>
+    expiredSequences.map((producerId) => ({ groupId, producerId: String(producerId) })),
+  )
+  if (expired.length > 0) {
+    await sql`
+      DELETE FROM producer_sequences AS stored
+      USING unnest(
+        ${expired.map((row) => row.groupId)}::integer[], ${expired.map((row) => row.producerId)}::bigint[]
+      ) AS row (group_id, producer_id)
+      WHERE stored.group_id = row.group_id AND stored.producer_id = row.producer_id`.execute(transaction)
+  }
+  const rows = deltas.flatMap(({ groupId, sequences }) => sequences.map((row) => ({ groupId, ...row })))
+  if (rows.length === 0) return
+  await sql`
+    INSERT INTO producer_sequences (group_id, producer_id, epoch, last_sequence, at, batches)
+    SELECT group_id, producer_id, epoch, last_sequence, at, batches
+    FROM unnest(
+      ${rows.map((row) => row.groupId)}::integer[],
+      ${rows.map((row) => String(row.producerId))}::bigint[],
+      ${rows.map((row) => row.epoch)}::integer[],
+      ${rows.map((row) => row.lastSequence)}::bigint[],
+      ${rows.map((row) => row.at)}::bigint[],
+      ${rows.map((row) => JSON.stringify(row.batches))}::jsonb[]
+    ) AS row (group_id, producer_id, epoch, last_sequence, at, batches)
+    ON CONFLICT (group_id, producer_id) DO UPDATE SET
+      epoch = excluded.epoch, last_sequence = excluded.last_sequence, at = excluded.at, batches = excluded.batches`.execute(
+    transaction,
+  )
+}
+
+/** A batch goes when all of it is before the start of the log. */
+async function dropBeforeStart(
+  transaction: Transaction<Tables>,
+  deltas: readonly PartitionDelta[],
+  stored: ReadonlyMap<number, StoredState>,
+): Promise<void> {
+  for (const { groupId, logStart } of deltas) {
+    if (logStart <= (stored.get(groupId)?.log_start ?? 0)) continue
+    await sql`
+      DELETE FROM record_batches
+      WHERE group_id = ${groupId} AND base_offset < ${logStart} AND last_offset < ${logStart}`.execute(
+      transaction,
+    )
+  }
+}

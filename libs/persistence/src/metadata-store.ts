@@ -1,0 +1,180 @@
+import type { ConsumerInfo, MetadataChanges } from '@sluice/metadata'
+import { type RawBuilder, sql, type Transaction } from 'kysely'
+import type { Database } from './database.js'
+import type { Tables } from './tables.js'
+
+/** What a broker starts its replica of the metadata from. */
+export interface StoredMetadata {
+  /** Raft index and term of the last entry in the snapshot: the log is applied from the next one on. */
+  readonly appliedIndex: number
+  readonly appliedTerm: number
+  readonly snapshot: unknown
+}
+
+export interface MetadataDelta {
+  readonly appliedIndex: number
+  readonly appliedTerm: number
+  /** JSON of the whole state at the applied index; absent keeps the one that is stored, at its index. */
+  readonly snapshot?: unknown
+  /** Whole rows; of several for one thing the last counts. */
+  readonly changes: MetadataChanges
+}
+
+/** The cluster's metadata in PostgreSQL: one snapshot to start from, and tables to look at. */
+export class MetadataStore {
+  /** Undefined before the first snapshot. */
+  async load(db: Database): Promise<StoredMetadata | undefined> {
+    const row = await db
+      .selectFrom('metadata_state')
+      .select(['snapshot', 'snapshot_index', 'snapshot_term'])
+      .executeTakeFirst()
+    if (row === undefined || row.snapshot === null) return undefined
+    return {
+      appliedIndex: row.snapshot_index!,
+      appliedTerm: row.snapshot_term!,
+      snapshot: JSON.parse(row.snapshot) as unknown,
+    }
+  }
+
+  /**
+   * Writes in one transaction. The tables only move forward: false says that they were that far already,
+   * as after a restart from an older snapshot, and that the changes were left out.
+   */
+  materialise(db: Database, delta: MetadataDelta): Promise<boolean> {
+    return db.transaction().execute(async (transaction) => {
+      if (delta.snapshot !== undefined) await writeSnapshot(transaction, delta)
+      if (!(await advance(transaction, delta))) return false
+      await writeChanges(transaction, delta.changes)
+      return true
+    })
+  }
+}
+
+/** Applied index 0 stands until the tables follow. */
+async function writeSnapshot(transaction: Transaction<Tables>, delta: MetadataDelta): Promise<void> {
+  await sql`
+    INSERT INTO metadata_state AS state (applied_index, applied_term, snapshot, snapshot_index, snapshot_term)
+    VALUES (0, 0, ${JSON.stringify(delta.snapshot)}, ${delta.appliedIndex}, ${delta.appliedTerm})
+    ON CONFLICT (single) DO UPDATE SET
+      snapshot = excluded.snapshot,
+      snapshot_index = excluded.snapshot_index,
+      snapshot_term = excluded.snapshot_term
+    WHERE state.snapshot_index IS NULL OR state.snapshot_index < excluded.snapshot_index`.execute(transaction)
+}
+
+async function advance(transaction: Transaction<Tables>, delta: MetadataDelta): Promise<boolean> {
+  const { rows } = await sql<{ single: boolean }>`
+    INSERT INTO metadata_state AS state (applied_index, applied_term)
+    VALUES (${delta.appliedIndex}, ${delta.appliedTerm})
+    ON CONFLICT (single) DO UPDATE SET
+      applied_index = excluded.applied_index, applied_term = excluded.applied_term
+    WHERE state.applied_index < excluded.applied_index
+    RETURNING single`.execute(transaction)
+  return rows.length === 1
+}
+
+async function writeChanges(transaction: Transaction<Tables>, changes: MetadataChanges): Promise<void> {
+  const partitions = [
+    ...changes.topics.flatMap((topic) => topic.partitions),
+    // Those of a topic that grew are listed by themselves.
+    ...changes.partitions,
+  ]
+  await upsert(transaction, 'brokers', {
+    key: ['id'],
+    rows: changes.brokers.map(({ id, host, port, uuid, createdAt }) => ({
+      id,
+      host,
+      port,
+      uuid,
+      created_at: createdAt,
+    })),
+  })
+  await upsert(transaction, 'topics', {
+    key: ['name'],
+    rows: changes.topics.map((topic) => ({
+      name: topic.name,
+      replication_factor: topic.replicationFactor,
+      partition_count: topic.partitions.length,
+      created_at: topic.createdAt,
+    })),
+  })
+  await upsert(transaction, 'partitions', {
+    key: ['group_id'],
+    rows: partitions.map(({ groupId, topic, number, name, createdAt }) => ({
+      group_id: groupId,
+      topic,
+      number,
+      name,
+      created_at: createdAt,
+    })),
+  })
+  await writeReplicas(transaction, new Map(partitions.map(({ groupId, replicas }) => [groupId, replicas])))
+  await upsert(transaction, 'producers', {
+    key: ['id'],
+    rows: changes.producers.map(({ id, topic, createdAt }) => ({ id, topic, created_at: createdAt })),
+  })
+  await upsert(transaction, 'consumers', { key: ['id'], rows: changes.consumers.map(consumerRow) })
+  await upsert(transaction, 'health_checks', {
+    key: ['actor_type', 'actor_id'],
+    rows: changes.healthChecks.map(({ type, id, lastSeenAt, status, since, reason }) => ({
+      actor_type: type,
+      actor_id: id,
+      last_seen_at: lastSeenAt,
+      status,
+      since,
+      reason,
+    })),
+  })
+}
+
+function consumerRow({ id, topic, start, ack, createdAt }: ConsumerInfo): Tables['consumers'] {
+  const isTime = typeof start === 'object'
+  return {
+    id,
+    topic,
+    start_kind: isTime ? 'time' : start,
+    start_time: isTime ? start.time : null,
+    ack,
+    created_at: createdAt,
+  }
+}
+
+/** The replicas of a partition are replaced as a whole. */
+async function writeReplicas(
+  transaction: Transaction<Tables>,
+  replicas: ReadonlyMap<number, readonly number[]>,
+): Promise<void> {
+  if (replicas.size === 0) return
+  await sql`DELETE FROM replicas WHERE group_id = ANY(${[...replicas.keys()]}::integer[])`.execute(
+    transaction,
+  )
+  await upsert(transaction, 'replicas', {
+    key: ['group_id', 'broker_id'],
+    rows: Array.from(replicas).flatMap(([groupId, brokers]) =>
+      brokers.map((brokerId, position) => ({ group_id: groupId, broker_id: brokerId, position })),
+    ),
+  })
+}
+
+/** Whole rows, as one parameter of JSON that PostgreSQL reads as rows of the table. */
+async function upsert<Name extends keyof Tables>(
+  transaction: Transaction<Tables>,
+  table: Name,
+  change: { readonly key: readonly (keyof Tables[Name] & string)[]; readonly rows: readonly Tables[Name][] },
+): Promise<void> {
+  // One statement may not touch a row twice.
+  const last = new Map(change.rows.map((row) => [JSON.stringify(change.key.map((name) => row[name])), row]))
+  const rows = [...last.values()]
+  const first = rows[0]
+  if (first === undefined) return
+  const columns = Object.keys(first as object).filter(
+    (name) => !(change.key as readonly string[]).includes(name),
+  )
+  const set: RawBuilder<unknown>[] = columns.map((name) => sql`${sql.id(name)} = excluded.${sql.id(name)}`)
+  await sql`
+    INSERT INTO ${sql.table(table)}
+    SELECT * FROM jsonb_populate_recordset(NULL::${sql.table(table)}, ${JSON.stringify(rows)}::jsonb)
+    ON CONFLICT (${sql.join(change.key.map((name) => sql.id(name)))}) DO UPDATE SET ${sql.join(set)}`.execute(
+    transaction,
+  )
+}

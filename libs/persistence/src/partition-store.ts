@@ -1,0 +1,119 @@
+import { invariant } from '@sluice/foundation'
+import type { CursorGrant, PartitionDelta, PartitionSnapshot, SequenceRow } from '@sluice/partition'
+import { sql } from 'kysely'
+import type { Database } from './database.js'
+import { writeDeltas } from './delta-writer.js'
+
+/** One read looks at this many batches at most, however small they are. */
+const READ_BATCHES_MAX = 1_024
+const TIME_MAX_MS = 8_640_000_000_000_000
+
+/** Partitions in PostgreSQL: what was materialised of them. Keeps nothing itself. */
+export class PartitionStore {
+  /** What the partition starts from; undefined when nothing of it was materialised. */
+  async load(db: Database, groupId: number): Promise<PartitionSnapshot | undefined> {
+    // One snapshot of the database for the three reads, whatever is written meanwhile.
+    return db
+      .transaction()
+      .setIsolationLevel('repeatable read')
+      .execute(async (transaction) => {
+        const state = await transaction
+          .selectFrom('partition_state')
+          .select(['applied_index', 'applied_term', 'next_offset', 'log_start'])
+          .where('group_id', '=', groupId)
+          .executeTakeFirst()
+        if (state === undefined) return undefined
+        const cursors = await transaction
+          .selectFrom('consumer_cursors')
+          .select(['consumer_id', 'cursor', 'grants'])
+          .where('group_id', '=', groupId)
+          .orderBy('consumer_id')
+          .execute()
+        const sequences = await transaction
+          .selectFrom('producer_sequences')
+          .select(['epoch', 'last_sequence', 'at', 'batches'])
+          .select(sql<string>`producer_id::text`.as('producer_id'))
+          .where('group_id', '=', groupId)
+          .orderBy('producer_sequences.producer_id')
+          .execute()
+        return {
+          appliedIndex: state.applied_index,
+          appliedTerm: state.applied_term,
+          nextOffset: state.next_offset,
+          logStart: state.log_start,
+          cursors: cursors.map((row) => ({
+            consumerId: row.consumer_id,
+            cursor: row.cursor,
+            grants: row.grants as CursorGrant[],
+          })),
+          sequences: sequences.map((row) => ({
+            producerId: BigInt(row.producer_id),
+            epoch: row.epoch,
+            lastSequence: row.last_sequence,
+            at: row.at,
+            batches: row.batches as SequenceRow['batches'],
+          })),
+        }
+      })
+  }
+
+  /**
+   * Writes what was applied, all of it or nothing, in one transaction; at most one delta per partition.
+   * A delta that is stored already counts as written, so that a call whose answer was lost can be repeated.
+   * @throws StaleDeltaError a partition is not at the index that its delta continues from
+   */
+  async materialise(db: Database, deltas: readonly PartitionDelta[]): Promise<void> {
+    if (deltas.length === 0) return
+    await db.transaction().execute((transaction) => writeDeltas(transaction, deltas))
+  }
+
+  /**
+   * Batches in the order of their offsets, from the one that holds `fromOffset`, or from the first kept
+   * one when that is gone. At least one if there is one; more only within `bytesMax` and 1,024 batches.
+   */
+  async readBatches(
+    db: Database,
+    groupId: number,
+    fromOffset: number,
+    bytesMax: number,
+  ): Promise<Uint8Array[]> {
+    // The size of a value is known without reading it, so what is over the bound is not read.
+    const { rows } = await sql<{ bytes: Buffer }>`
+      SELECT bytes
+      FROM (
+        SELECT base_offset, bytes, sum(octet_length(bytes)) OVER (ORDER BY base_offset) AS size_so_far,
+          row_number() OVER (ORDER BY base_offset) AS position
+        FROM (
+          SELECT base_offset, bytes
+          FROM record_batches
+          WHERE group_id = ${groupId} AND last_offset >= ${fromOffset} AND base_offset >= coalesce((
+            SELECT max(base_offset) FROM record_batches WHERE group_id = ${groupId} AND base_offset <= ${fromOffset}
+          ), 0)
+          ORDER BY base_offset
+          LIMIT ${READ_BATCHES_MAX}
+        ) AS candidate
+      ) AS sized
+      WHERE position = 1 OR size_so_far <= ${bytesMax}
+      ORDER BY base_offset`.execute(db)
+    return rows.map((row) => row.bytes)
+  }
+
+  /** Offset of the first message whose timestamp is `ms` or later; undefined when there is none. */
+  async offsetAtTime(db: Database, groupId: number, ms: number): Promise<number | undefined> {
+    invariant(!Number.isNaN(ms), 'a time is a number')
+    const time = Math.max(-TIME_MAX_MS, Math.min(TIME_MAX_MS, Math.ceil(ms)))
+    const { rows } = await sql<{ message_offset: number }>`
+      SELECT batch.base_offset + record.position - 1 AS message_offset
+      FROM record_batches AS batch
+      JOIN partition_state AS state ON state.group_id = batch.group_id
+      CROSS JOIN LATERAL unnest(batch.timestamp_deltas) WITH ORDINALITY AS record (timestamp_delta, position)
+      WHERE batch.group_id = ${groupId}
+        AND batch.latest_timestamp >= ${time}
+        AND batch.max_timestamp >= ${time}
+        AND batch.base_timestamp + record.timestamp_delta >= ${time}
+        AND batch.base_offset + record.position - 1 >= state.log_start
+      ORDER BY batch.latest_timestamp, batch.base_offset, record.position
+      LIMIT 1`.execute(db)
+    return rows[0]?.message_offset
+  }
+}

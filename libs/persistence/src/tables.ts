@@ -1,0 +1,83 @@
+/** The columns of every table in `migrations/`; there is what they mean. A bigint is read as a number. */
+export interface Tables {
+  record_batches: {
+    group_id: number
+    base_offset: number
+    last_offset: number
+    term: number
+    raft_index: number
+    base_timestamp: number
+    max_timestamp: number
+    latest_timestamp: number
+    bytes: Buffer
+    timestamp_deltas: number[]
+    key_starts: number[]
+    key_lengths: number[]
+    value_starts: number[]
+    value_lengths: number[]
+  }
+  partition_state: {
+    group_id: number
+    topic: string
+    number: number
+    applied_index: number
+    applied_term: number
+    next_offset: number
+    log_start: number
+    latest_timestamp: number | null
+  }
+  consumer_cursors: {
+    group_id: number
+    consumer_id: number
+    cursor: number
+    grants: unknown
+  }
+  producer_sequences: {
+    group_id: number
+    /** Of 64 bits: select it as text. */
+    producer_id: string
+    epoch: number
+    last_sequence: number
+    at: number
+    batches: unknown
+  }
+  metadata_state: {
+    single: boolean
+    applied_index: number
+    applied_term: number
+    snapshot: string | null
+    snapshot_index: number | null
+    snapshot_term: number | null
+  }
+  brokers: { id: number; host: string; port: number; uuid: string; created_at: number }
+  topics: { name: string; replication_factor: number; partition_count: number; created_at: number }
+  partitions: { group_id: number; topic: string; number: number; name: string; created_at: number }
+  replicas: { group_id: number; broker_id: number; position: number }
+  producers: { id: number; topic: string; created_at: number }
+  consumers: {
+    id: number
+    topic: string
+    start_kind: string
+    start_time: number | null
+    ack: string
+    created_at: number
+  }
+  health_checks: {
+    actor_type: string
+    actor_id: number
+    last_seen_at: number
+    status: string
+    since: number
+    reason: string
+  }
+  messages: {
+    topic: string
+    partition: string
+    partition_number: number
+    message_offset: number
+    produced_at: Date
+    key: string | null
+    value: string | null
+    value_bytes: Buffer | null
+  }
+}

@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import { DEFAULT_SETTINGS, type MetadataCommand, MetadataState, parseMetadataCommand } from '@sluice/metadata'
+import { MetadataStore } from '@sluice/persistence'
+import { sql } from 'kysely'
+import { createTestDatabase, type TestDatabase } from './test-database.js'
+
+const store = new MetadataStore()
+let database: TestDatabase
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+})
+
+afterAll(() => database.drop())
+
+beforeEach(async () => {
+  await sql`TRUNCATE metadata_state, brokers, topics, partitions, replicas, producers, consumers, health_checks`.execute(
+    database.db,
+  )
+})
+
+const at = 1_700_000_000_000
+const commands = [
+  {
+    kind: 'bootstrap',
+    at,
+    clusterId: 'c',
+    settings: DEFAULT_SETTINGS,
+    brokers: [1, 2, 3].map((id) => ({ id, host: '127.0.0.1', port: 7000 + id, uuid: '' })),
+  },
+  { kind: 'create-topic', at, topic: 'orders', partitions: 2 },
+  { kind: 'add-partition', at, topic: 'orders', expectedCount: 2 },
+  { kind: 'register-producer', at, topic: 'orders' },
+  { kind: 'register-consumer', at, topic: 'orders', start: { time: 5 }, ack: 'manual' },
+  { kind: 'activity', at, producers: [[1, at + 9]], consumers: [], brokers: [] },
+].map((command) => parseMetadataCommand(command as unknown as MetadataCommand))
+
+async function countOf(table: string): Promise<number> {
+  const { rows } = await sql<{ count: number }>`SELECT count(*) AS count FROM ${sql.table(table)}`.execute(
+    database.db,
+  )
+  return rows[0]!.count
+}
+
+test('nothing is loaded before the first snapshot', async () => {
+  expect(await store.load(database.db)).toBeUndefined()
+})
+
+test('the tables show what the commands led to, and the snapshot gives the state back', async () => {
+  const state = new MetadataState()
+  for (const [i, command] of commands.entries()) {
+    const { changes } = state.apply(i + 1, command)
+    const delta = { appliedIndex: i + 1, appliedTerm: 1, snapshot: state.toJSON(), changes }
+    expect(await store.materialise(database.db, delta)).toBe(true)
+  }
+  const loaded = (await store.load(database.db))!
+  expect(loaded).toMatchObject({ appliedIndex: 6, appliedTerm: 1 })
+  expect(MetadataState.fromJSON(loaded.snapshot).toJSON()).toEqual(state.toJSON())
+
+  expect(await countOf('brokers')).toBe(3)
+  expect(await database.db.selectFrom('topics').selectAll().execute()).toEqual([
+    { name: 'orders', replication_factor: 3, partition_count: 3, created_at: at },
+  ])
+  expect(
+    await database.db.selectFrom('partitions').select(['group_id', 'name']).orderBy('group_id').execute(),
+  ).toEqual([
+    { group_id: 2, name: 'orders.1' },
+    { group_id: 3, name: 'orders.2' },
+    { group_id: 4, name: 'orders.3' },
+  ])
+  const replicas = await database.db
+    .selectFrom('replicas')
+    .select('broker_id')
+    .where('group_id', '=', 4)
+    .orderBy('position')
+    .execute()
+  expect(replicas.map((row) => row.broker_id)).toEqual(state.partitionByGroup(4)!.replicas)
+  expect(await countOf('replicas')).toBe(9)
+  expect(await database.db.selectFrom('consumers').selectAll().execute()).toEqual([
+    { id: 1, topic: 'orders', start_kind: 'time', start_time: 5, ack: 'manual', created_at: at },
+  ])
+  const seen = await database.db
+    .selectFrom('health_checks')
+    .selectAll()
+    .where('actor_type', '=', 'producer')
+    .execute()
+  expect(seen).toEqual([
+    {
+      actor_type: 'producer',
+      actor_id: 1,
+      last_seen_at: at + 9,
+      status: 'alive',
+      since: at,
+      reason: 'registered',
+    },
+  ])
+})
+
+test('the changes of many commands go in one call, the last of several for one row counting', async () => {
+  const state = new MetadataState()
+  const all = commands.map((command, i) => state.apply(i + 1, command).changes)
+  const changes = {
+    brokers: all.flatMap((change) => change.brokers),
+    topics: all.flatMap((change) => change.topics),
+    partitions: all.flatMap((change) => change.partitions),
+    producers: all.flatMap((change) => change.producers),
+    consumers: all.flatMap((change) => change.consumers),
+    healthChecks: all.flatMap((change) => change.healthChecks),
+  }
+  await store.materialise(database.db, { appliedIndex: 6, appliedTerm: 1, changes })
+  expect(await store.load(database.db)).toBeUndefined()
+  expect(await countOf('partitions')).toBe(3)
+  expect((await database.db.selectFrom('topics').selectAll().executeTakeFirst())!.partition_count).toBe(3)
+})
+
+test('the tables never go back, and a snapshot keeps the index it was taken at', async () => {
+  const state = new MetadataState()
+  const first = state.apply(1, commands[0]!)
+  const snapshot = state.toJSON()
+  const second = state.apply(2, commands[1]!)
+  await store.materialise(database.db, { appliedIndex: 1, appliedTerm: 1, snapshot, changes: first.changes })
+  await store.materialise(database.db, { appliedIndex: 2, appliedTerm: 1, changes: second.changes })
+  expect(await store.load(database.db)).toEqual({ appliedIndex: 1, appliedTerm: 1, snapshot })
+
+  const stale = {
+    ...first.changes,
+    brokers: first.changes.brokers.map((broker) => ({ ...broker, host: 'old' })),
+  }
+  for (const appliedIndex of [1, 2]) {
+    const delta = { appliedIndex, appliedTerm: 1, changes: stale }
+    expect(await store.materialise(database.db, delta)).toBe(false)
+  }
+  expect(await database.db.selectFrom('brokers').select('id').where('host', '=', 'old').execute()).toEqual([])
+})

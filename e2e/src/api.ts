@@ -22,7 +22,12 @@ export class Api {
     return this.raw('GET', path, body === undefined ? undefined : JSON.stringify(body))
   }
 
-  raw(method: string, path: string, body: string | undefined, headers: http.OutgoingHttpHeaders = {}): Promise<Answer> {
+  raw(
+    method: string,
+    path: string,
+    body: string | undefined,
+    headers: http.OutgoingHttpHeaders = {},
+  ): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const request = http.request(
         {
@@ -66,7 +71,9 @@ export class Api {
   async must(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Record<string, unknown>> {
     const answer = await this.raw(method, path, body === undefined ? undefined : JSON.stringify(body))
     if (answer.status !== 200 && answer.status !== 201)
-      throw new Error(`${method} ${path} ${JSON.stringify(body)} → ${answer.status} ${JSON.stringify(answer.body)}`)
+      throw new Error(
+        `${method} ${path} ${JSON.stringify(body)} → ${answer.status} ${JSON.stringify(answer.body)}`,
+      )
     return answer.body
   }
 

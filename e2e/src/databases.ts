@@ -20,7 +20,11 @@ export async function acknowledgedInEachDatabase(
   return counts
 }
 
-async function countMessages(cluster: LocalCluster, brokerId: number, topics: readonly string[]): Promise<number> {
+async function countMessages(
+  cluster: LocalCluster,
+  brokerId: number,
+  topics: readonly string[],
+): Promise<number> {
   const url = new URL(cluster.postgresUrl)
   url.pathname = `/sluice_broker_${brokerId}`
   const client = new pg.Client({ connectionString: url.href })

@@ -15,9 +15,18 @@ export interface ClusterProcess {
   readonly port: number
 }
 
+interface ProcessEntry {
+  readonly name: string
+  readonly kind: string
+  readonly id: number
+  /** null while it does not run. */
+  readonly pid: number | null
+  readonly port: number | null
+}
+
 interface ClusterFile {
-  readonly processes: readonly ClusterProcess[]
-  readonly postgres: { readonly url: string } | string
+  readonly processes: readonly ProcessEntry[]
+  readonly postgresUrl: string
 }
 
 const CLI = fileURLToPath(new URL('../../apps/cli/dist/main.js', import.meta.url))
@@ -93,13 +102,15 @@ export class LocalCluster {
     )
   }
 
+  /** The processes that run now, the supervisor's own left out. */
   processes(): readonly ClusterProcess[] {
-    return this.#file().processes
+    return this.#file().processes.flatMap(({ name, kind, id, pid, port }) =>
+      pid === null || kind === 'supervisor' ? [] : [{ name, kind, id, pid, port: port ?? 0 }],
+    )
   }
 
   get postgresUrl(): string {
-    const { postgres } = this.#file()
-    return typeof postgres === 'string' ? postgres : postgres.url
+    return this.#file().postgresUrl
   }
 
   process(kind: string, index = 0): ClusterProcess {

@@ -2,7 +2,7 @@ import type { Api } from './api.js'
 import { producerLog } from './producer-logs.js'
 
 export const TOPICS = ['T-1', 'T-2', 'T-3'] as const
-const MESSAGES_TOTAL = 2979
+export const MESSAGES_TOTAL = 2979
 
 export interface Published {
   readonly producer: number
@@ -34,7 +34,10 @@ export interface RunResult {
  * Three producers publish their logs at once while three consumers read: one everything, two T-1 and
  * T-3. `onPublished` is told how many messages are acknowledged so far.
  */
-export async function runRealInput(api: Api, onPublished: (count: number) => void = () => undefined): Promise<RunResult> {
+export async function runRealInput(
+  api: Api,
+  onPublished: (count: number) => void = () => undefined,
+): Promise<RunResult> {
   for (const topic of TOPICS) await api.must('POST', '/topics', { topic_name: topic })
   let acknowledged = 0
   let publishing = true
@@ -44,14 +47,18 @@ export async function runRealInput(api: Api, onPublished: (count: number) => voi
   const publish = async (producer: number): Promise<Published[]> => {
     const log = producerLog(producer)
     const ids = new Map<string, number>()
-    for (const topic of new Set(log.map((line) => line.topic))) ids.set(topic, await api.registerProducer(topic))
+    for (const topic of new Set(log.map((line) => line.topic)))
+      ids.set(topic, await api.registerProducer(topic))
     const published: Published[] = []
     let last = performance.now()
     for (const [number, { topic, message }] of log.entries()) {
       for (;;) {
         const answer = await api
           .post('/producer/produce', { producer_id: ids.get(topic), topic_name: topic, message })
-          .catch((error: unknown) => ({ status: 0, body: { message: String(error) } as Record<string, unknown> }))
+          .catch((error: unknown) => ({
+            status: 0,
+            body: { message: String(error) } as Record<string, unknown>,
+          }))
         if (answer.status === 200) {
           const { partition, offset } = answer.body as { partition: string; offset: number }
           published.push({ producer, number, topic, message, partition, offset })
@@ -100,7 +107,8 @@ export async function runRealInput(api: Api, onPublished: (count: number) => voi
 /** What is wrong with a run: empty when every acknowledged message was delivered once and in order. */
 export function faultsOf(result: RunResult): string[] {
   const faults: string[] = []
-  if (result.published.length !== MESSAGES_TOTAL) faults.push(`${result.published.length} acknowledged, not 2979`)
+  if (result.published.length !== MESSAGES_TOTAL)
+    faults.push(`${result.published.length} acknowledged, not 2979`)
   const places = new Set(result.published.map(placeOf))
   if (places.size !== result.published.length) faults.push('two messages were acknowledged at the same place')
   const byPlace = new Map(result.published.map((message) => [placeOf(message), message]))
@@ -116,9 +124,11 @@ export function faultsOf(result: RunResult): string[] {
         faults.push(`consumer ${consumer}: ${place} was never acknowledged: ${message.message}`)
         continue
       }
-      if (source.message !== message.message) faults.push(`consumer ${consumer}: ${place} holds another message`)
+      if (source.message !== message.message)
+        faults.push(`consumer ${consumer}: ${place} holds another message`)
       const order = `${source.producer} ${message.partition}`
-      if ((lastOf.get(order) ?? -1) >= source.number) faults.push(`consumer ${consumer}: ${place} is out of order`)
+      if ((lastOf.get(order) ?? -1) >= source.number)
+        faults.push(`consumer ${consumer}: ${place} is out of order`)
       lastOf.set(order, source.number)
     }
     for (const message of expected) {

@@ -47,7 +47,10 @@ describe('the consumer API', () => {
     const producer = await api.registerProducer('calls')
     const consumer = await api.registerConsumer('calls')
     const of = { consumer_id: consumer, topic_name: 'calls' }
-    expect((await api.get('/consumer/consume', of)).body).toMatchObject({ code: 'NO_MESSAGES', status: 'failure' })
+    expect((await api.get('/consumer/consume', of)).body).toMatchObject({
+      code: 'NO_MESSAGES',
+      status: 'failure',
+    })
     const waiting = api.get('/consumer/consume', { ...of, wait_ms: 10_000 })
     await api.must('POST', '/producer/produce', { producer_id: producer, topic: 'calls', message: 'first' })
     expect((await waiting).body).toMatchObject({ status: 'success', message: 'first', offset: 0 })
@@ -69,7 +72,11 @@ describe('the consumer API', () => {
     const { api } = cluster
     const producer = await api.registerProducer('query')
     const consumer = await api.registerConsumer('query')
-    await api.must('POST', '/producer/produce', { producer_id: producer, topic_name: 'query', message: 'über' })
+    await api.must('POST', '/producer/produce', {
+      producer_id: producer,
+      topic_name: 'query',
+      message: 'über',
+    })
     const answer = await api.get(`/consumer/consume?consumer_id=${consumer}&topic_name=query`)
     expect(answer.body).toMatchObject({ message: 'über', partition: 'query.1', offset: 0 })
   })

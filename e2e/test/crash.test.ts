@@ -104,7 +104,11 @@ test('the write manager and a read manager killed and restarted: topics, produce
 test('Ctrl-C leaves no process, and the next start has all data again', async () => {
   cluster = await LocalCluster.start()
   const producer = await cluster.api.registerProducer('again')
-  await cluster.api.must('POST', '/producer/produce', { producer_id: producer, topic_name: 'again', message: 'kept' })
+  await cluster.api.must('POST', '/producer/produce', {
+    producer_id: producer,
+    topic_name: 'again',
+    message: 'kept',
+  })
   const pids = cluster.processes().map((p) => p.pid)
   expect(await cluster.down()).toBe(0)
   for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow('ESRCH')

@@ -28,7 +28,7 @@ export function createHttpService(options: HttpServiceOptions): FastifyInstance 
     routerOptions: { ignoreTrailingSlash: true },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
   }) as unknown as FastifyInstance
-  app.addHttpMethod('GET', { hasBody: true })
+  app.addHttpMethod('GET', { hasBody: true, overrideExisting: true })
   parseBodies(app)
   app.setErrorHandler((error, request, reply) => fail(toFailure(error, options, logger), request, reply, component))
   app.setNotFoundHandler((request, reply) => {

@@ -55,8 +55,10 @@ export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind]
  * | …_RESPONSE | | | | refused | | | | |
  * | APPEND | previous index | its term | leader's commit | | | | | entries that follow |
  * | APPEND_RESPONSE | last index verified, or the rejected previous index | | | refused | where to try next | term there | | |
- * | HEARTBEAT, …_RESPONSE | | | min(match, commit) | | | | read token, echoed | |
- * | READ_INDEX, …_RESPONSE | answered index | | | | | | asker's token | |
+ * | HEARTBEAT | all members have this and it is committed | | min(match, commit) | | | | read round, echoed | |
+ * | HEARTBEAT_RESPONSE | | | | | | | read round | |
+ * | TIMEOUT_NOW | | | | | | | | |
+ * | READ_INDEX, …_RESPONSE | answered index | | | | | | asker's token | | (reserved: a core drops them)
  *
  * The core of an APPEND's sender names the span only; the host puts the bytes in on the way out.
  */
@@ -83,7 +85,7 @@ export interface LogView {
   readonly lastIndex: LogIndex
   /** Term of an entry in [compactedIndex, lastIndex]; `undefined` outside. */
   term(index: LogIndex): Term | undefined
-  /** Sum of the entries' data sizes over [from, to]. Bytes. */
+  /** Data size of one entry in (compactedIndex, lastIndex]. Bytes. */
   sizeBytes(index: LogIndex): number
 }
 

@@ -1,0 +1,130 @@
+import {
+  decodeAwaitCall,
+  decodeFetchCall,
+  decodeJson,
+  decodeOffsetsCall,
+  decodeProduceCall,
+  decodeSeekCall,
+  encodeFetchAnswer,
+  encodeJson,
+  encodeOffsetsAnswer,
+  encodePosition,
+  encodeProduceAnswer,
+  RpcMethod,
+  WAIT_MS_MAX,
+} from '@sluice/contracts'
+import { BrokerError } from '@sluice/domain'
+import { parseMetadataCommand } from '@sluice/metadata'
+import type { ActivityGatherer } from './activity-gatherer.js'
+import type { MetadataReplica } from './metadata-replica.js'
+import type { PartitionReplica } from './partition-replica.js'
+import { type PartitionService, storageFailure } from './partition-service.js'
+import type { ReplicaSet } from './replica-set.js'
+
+const FETCH_BYTES_MAX = 8 * 1024 * 1024
+
+/** What a broker that is part of a cluster answers to managers and other brokers. */
+export class BrokerCalls {
+  readonly #parts: {
+    readonly replicas: ReplicaSet
+    readonly service: PartitionService
+    /** Absent on a broker without a vote in the metadata. */
+    readonly metadata: MetadataReplica | undefined
+    readonly activity: ActivityGatherer
+  }
+
+  constructor(parts: {
+    readonly replicas: ReplicaSet
+    readonly service: PartitionService
+    readonly metadata: MetadataReplica | undefined
+    readonly activity: ActivityGatherer
+  }) {
+    this.#parts = parts
+  }
+
+  /** @throws BrokerError */
+  async answer(method: number, payload: Uint8Array): Promise<Uint8Array> {
+    switch (method) {
+      case RpcMethod.PRODUCE:
+        return this.#produce(payload)
+      case RpcMethod.FETCH:
+        return this.#fetch(payload)
+      case RpcMethod.OFFSETS:
+        return this.#offsets(payload)
+      case RpcMethod.SEEK:
+        return this.#seek(payload)
+      case RpcMethod.AWAIT:
+        return this.#await(payload)
+      case RpcMethod.META_PROPOSE:
+        return encodeJson(await this.#metadata().propose(parseMetadataCommand(decodeJson(payload))))
+      case RpcMethod.META_FOLLOW:
+        return this.#follow(payload)
+      case RpcMethod.META_VERSION:
+        return encodeJson({ version: await this.#metadata().currentVersion() })
+      case RpcMethod.ACTIVITY:
+        if (!this.#metadata().serving) throw new BrokerError('NOT_LEADER', 'this broker does not lead the metadata', {
+          ...(this.#metadata().leader > 0 ? { leaderId: this.#metadata().leader } : {}),
+        })
+        this.#parts.activity.report(decodeJson(payload))
+        return encodeJson({})
+      default:
+        throw new BrokerError('INVALID_REQUEST', `a call of unknown number ${method}`)
+    }
+  }
+
+  async #produce(payload: Uint8Array): Promise<Uint8Array> {
+    const { groupId, batch } = decodeProduceCall(payload)
+    return encodeProduceAnswer(await this.#replica(groupId).produce(batch))
+  }
+
+  async #fetch(payload: Uint8Array): Promise<Uint8Array> {
+    const call = decodeFetchCall(payload)
+    const request = { ...call, bytesMax: Math.min(call.bytesMax, FETCH_BYTES_MAX) }
+    if (request.messagesMax < 1) throw new BrokerError('INVALID_REQUEST', 'a fetch asks for at least one message')
+    try {
+      return encodeFetchAnswer(await this.#parts.service.fetch(this.#replica(call.groupId), request))
+    } catch (error) {
+      throw storageFailure(error)
+    }
+  }
+
+  async #offsets(payload: Uint8Array): Promise<Uint8Array> {
+    const { groupId, consumerId } = decodeOffsetsCall(payload)
+    return encodeOffsetsAnswer(await this.#parts.service.offsets(this.#replica(groupId), consumerId))
+  }
+
+  async #seek(payload: Uint8Array): Promise<Uint8Array> {
+    const call = decodeSeekCall(payload)
+    try {
+      return encodePosition(await this.#parts.service.seek(this.#replica(call.groupId), call))
+    } catch (error) {
+      throw storageFailure(error)
+    }
+  }
+
+  async #await(payload: Uint8Array): Promise<Uint8Array> {
+    const { groupId, offset, waitMs } = decodeAwaitCall(payload)
+    return encodePosition(await this.#replica(groupId).awaitEnd(offset, Math.min(waitMs, WAIT_MS_MAX)))
+  }
+
+  async #follow(payload: Uint8Array): Promise<Uint8Array> {
+    const { from, waitMs } = decodeJson(payload) as { from?: unknown; waitMs?: unknown }
+    if (typeof from !== 'number' || !Number.isSafeInteger(from) || from < 0 || typeof waitMs !== 'number')
+      throw new BrokerError('INVALID_REQUEST', 'a follower tells from where and how long it waits')
+    return encodeJson(await this.#metadata().follow(from, Math.min(Math.max(waitMs, 0), WAIT_MS_MAX)))
+  }
+
+  #replica(groupId: number): PartitionReplica {
+    const replica = this.#parts.replicas.get(groupId)
+    if (replica === undefined)
+      throw new BrokerError('NOT_LEADER', `this broker holds no replica of group ${groupId}`, { outcome: 'no' })
+    return replica
+  }
+
+  #metadata(): MetadataReplica {
+    if (this.#parts.metadata === undefined)
+      throw new BrokerError('NOT_LEADER', 'this broker has no vote in the metadata', { outcome: 'no' })
+    return this.#parts.metadata
+  }
+}
+

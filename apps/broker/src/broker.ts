@@ -1,0 +1,241 @@
+import type http from 'node:http'
+import path from 'node:path'
+import { decodeJson, encodeJson, errorBody, RpcMethod } from '@sluice/contracts'
+import { BrokerError, toBrokerId } from '@sluice/domain'
+import { Closers, entropy, messageOf, systemClock } from '@sluice/foundation'
+import { type Database, ensureDatabase, migrate, openDatabase } from '@sluice/persistence'
+import { type NodeId, openWal, RaftDecodeError, Role, type Wal } from '@sluice/raft'
+import { type RpcPeer, RpcServer } from '@sluice/rpc'
+import { createHttpService, type Service } from '@sluice/service'
+import type { Logger } from 'pino'
+import { toBrokerAddress } from './broker-address.js'
+import { brokerIdOf, nodeName } from './broker-peers.js'
+import { ClusterMember } from './cluster-member.js'
+import type { BrokerConfig } from './config.js'
+import { type NodeIdentity, NodeIdentityError, openIdentity, saveIdentity } from './node-identity.js'
+
+const BODY_BYTES_MAX = 64 * 1024
+
+export interface BrokerHooks {
+  /** Something broke that no retry mends: must end the process. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** A broker process: waits to be added to a cluster, or takes its place in the one it belongs to. */
+export class Broker implements Service {
+  readonly #config: BrokerConfig
+  readonly #logger: Logger
+  readonly #hooks: BrokerHooks
+  readonly #closers = new Closers()
+  #identity: NodeIdentity
+  #saving: Promise<void> = Promise.resolve()
+  #port = 0
+  #database: Database | undefined
+  #wal: Wal | undefined
+  #member: ClusterMember | undefined
+  #joining: Promise<void> | undefined
+
+  private constructor(config: BrokerConfig, identity: NodeIdentity, logger: Logger, hooks: BrokerHooks) {
+    this.#config = config
+    this.#identity = identity
+    this.#logger = logger
+    this.#hooks = hooks
+  }
+
+  static async start(config: BrokerConfig, logger: Logger, hooks: BrokerHooks): Promise<Broker> {
+    const identity = foundingIdentity(await openIdentity(config.dataDirectory), config)
+    const broker = new Broker(config, identity, logger, hooks)
+    try {
+      await broker.#open()
+      return broker
+    } catch (error) {
+      await broker.stop()
+      throw error
+    }
+  }
+
+  get port(): number {
+    return this.#port
+  }
+
+  stop(): Promise<void> {
+    return this.#closers.closeAll()
+  }
+
+  async #open(): Promise<void> {
+    const { config } = { config: this.#config }
+    await ensureDatabase(config.databaseUrl)
+    const database = await openDatabase({
+      url: config.databaseUrl,
+      poolMax: config.databasePoolMax,
+      applicationName: `sluice broker ${this.#identity.brokerId}`,
+      onError: (err) => this.#logger.warn({ err }, 'a connection to the database broke'),
+    })
+    this.#database = database
+    this.#closers.add('database', () => database.destroy())
+    await migrate(database)
+    const wal = await openWal({
+      directory: path.join(config.dataDirectory, 'log'),
+      nodeUuid: new Uint8Array(Buffer.from(this.#identity.nodeUuid, 'hex')),
+      segmentBytes: config.segmentBytes,
+      cacheBytesMax: config.logCacheBytesMax,
+      onFatal: this.#hooks.onFatal,
+    })
+    this.#wal = wal
+    this.#closers.add('log', () => wal.close())
+    this.#logger.info(wal.report, 'the log is open')
+    await saveIdentity(config.dataDirectory, this.#identity)
+    await this.#listen()
+    if (this.#identity.clusterId !== '') await this.#takePlace()
+    else this.#logger.info({ port: this.#port }, 'waiting to be added to a cluster: POST /broker')
+  }
+
+  async #listen(): Promise<void> {
+    const { host, port } = this.#config
+    const app = createHttpService({
+      component: 'broker',
+      logger: this.#logger,
+      bodyLimitBytes: BODY_BYTES_MAX,
+      ready: () => this.#member?.ready ?? 'this broker waits to be added to a cluster',
+    })
+    app.get('/status', () => this.#status())
+    const rpc = new RpcServer({
+      identity: () => ({
+        clusterId: this.#identity.clusterId,
+        nodeId: this.#identity.brokerId === 0 ? `waiting-${this.#identity.nodeUuid}` : nodeName(this.#identity.brokerId),
+        role: 'broker',
+      }),
+      handlers: {
+        request: (method, payload) => this.#answer(method, payload),
+        message: (method, payload, peer) => this.#take(method, payload, peer),
+      },
+      encodeError: (error) => ({ ...errorBody(this.#toFailure(error), 'broker') }),
+      onError: (err, peer) => this.#logger.debug({ err, peer: peer.nodeId }, 'a connection ended'),
+    })
+    rpc.attach(app.server as http.Server)
+    this.#closers.add('http server', () => app.close())
+    this.#closers.add('connections', () => rpc.close())
+    await app.listen({ host, port })
+    const address = app.server.address()
+    this.#port = typeof address === 'object' && address !== null ? address.port : port
+    this.#logger.info({ host, port: this.#port }, 'listening')
+  }
+
+  async #takePlace(): Promise<void> {
+    const { clusterId, brokerId, nodeUuid, brokers } = this.#identity
+    const founders = this.#config.bootstrap
+    const member = await ClusterMember.start({
+      config: this.#config,
+      clusterId,
+      brokerId,
+      nodeUuid,
+      brokers: founders.length > 0 ? founders : brokers,
+      founders,
+      address: { host: this.#config.advertisedHost, port: this.#port },
+      database: this.#database!,
+      wal: this.#wal!,
+      clock: systemClock,
+      random: entropy(),
+      logger: this.#logger.child({ brokerId }),
+      onFatal: this.#hooks.onFatal,
+      onBrokersChanged: (addresses) => {
+        this.#identity = { ...this.#identity, brokers: addresses }
+        this.#save()
+      },
+    })
+    this.#member = member
+    this.#closers.add('membership', () => member.stop())
+    this.#logger.info({ clusterId, brokerId }, 'part of the cluster')
+  }
+
+  async #answer(method: number, payload: Uint8Array): Promise<Uint8Array> {
+    if (method === RpcMethod.NODE_INFO) return encodeJson(this.#info())
+    if (method === RpcMethod.NODE_JOIN) return encodeJson(await this.#join(decodeJson(payload)))
+    if (this.#member === undefined)
+      throw new BrokerError('NOT_LEADER', 'this broker is not part of a cluster yet', { outcome: 'no' })
+    return this.#member.calls.answer(method, payload)
+  }
+
+  #take(method: number, payload: Uint8Array, peer: RpcPeer): void {
+    const from = brokerIdOf(peer.nodeId)
+    if (method !== RpcMethod.RAFT || from === undefined || this.#member === undefined) return
+    try {
+      this.#member.host.receive(from as NodeId, payload)
+    } catch (error) {
+      if (!(error instanceof RaftDecodeError)) throw error
+      this.#logger.warn({ err: error, peer: peer.nodeId }, 'a frame of another broker cannot be read')
+    }
+  }
+
+  async #join(json: unknown): Promise<Record<string, unknown>> {
+    const { clusterId, brokerId, brokers } = (json ?? {}) as Record<string, unknown>
+    if (typeof clusterId !== 'string' || clusterId === '' || !Array.isArray(brokers))
+      throw new BrokerError('INVALID_REQUEST', 'joining takes a cluster, an id and the brokers')
+    const id = toBrokerId(brokerId)
+    if (this.#identity.clusterId === clusterId && this.#identity.brokerId === id) return {}
+    if (this.#identity.clusterId !== '' || this.#joining !== undefined)
+      throw new BrokerError('BROKER_REFUSED', `this broker is part of cluster ${this.#identity.clusterId}`)
+    const identity = { ...this.#identity, clusterId, brokerId: id, brokers: brokers.map(toBrokerAddress) }
+    this.#joining = saveIdentity(this.#config.dataDirectory, identity).then(() => {
+      this.#identity = identity
+      return this.#takePlace()
+    })
+    await this.#joining
+    return {}
+  }
+
+  #info(): Record<string, unknown> {
+    const { clusterId, nodeUuid, brokerId } = this.#identity
+    return {
+      clusterId,
+      nodeUuid,
+      brokerId: brokerId === 0 ? null : brokerId,
+      state: this.#member === undefined ? 'waiting' : 'serving',
+      groups: this.#member?.replicas.size ?? 0,
+    }
+  }
+
+  #status(): Record<string, unknown> {
+    const partitions = Array.from(this.#member?.replicas.all() ?? [], (replica) => ({
+      name: replica.info.name,
+      role: replica.group.state.role === Role.LEADER ? 'leader' : 'follower',
+      leader: replica.group.state.leader,
+      term: replica.group.state.term,
+      end: replica.nextOffset,
+      materialised: replica.materialisedOffset,
+      commit: replica.group.commit,
+      applied: replica.appliedIndex,
+    }))
+    return {
+      status: 'success',
+      ...this.#info(),
+      partitions,
+      database: this.#member?.materialiser.failing === true ? 'failing' : 'ok',
+      log: this.#wal?.stats(),
+    }
+  }
+
+  #save(): void {
+    this.#saving = this.#saving
+      .then(() => saveIdentity(this.#config.dataDirectory, this.#identity))
+      .catch((err: unknown) => this.#logger.warn({ err }, 'the addresses of the brokers could not be noted'))
+  }
+
+  #toFailure(error: unknown): BrokerError {
+    if (error instanceof BrokerError) return error
+    this.#logger.error({ err: error }, 'a call failed for a reason of our own')
+    return new BrokerError('INTERNAL', `a broker failed: ${messageOf(error)}`, { outcome: 'unknown', cause: error })
+  }
+}
+
+/** A founder is told its place by its configuration, for good: a directory serves one place only. */
+function foundingIdentity(identity: NodeIdentity, config: BrokerConfig): NodeIdentity {
+  if (config.clusterId === '') return identity
+  const { clusterId, brokerId } = config
+  const fresh = identity.clusterId === ''
+  if (!fresh && (identity.clusterId !== clusterId || identity.brokerId !== brokerId))
+    throw new NodeIdentityError(
+      `${config.dataDirectory} belongs to broker ${identity.brokerId} of cluster ${identity.clusterId}, not to broker ${brokerId} of cluster ${clusterId}`,
+    )
+  return { ...identity, clusterId, brokerId }
+}

@@ -1,0 +1,272 @@
+import { BrokerLinks, MetadataFollower } from '@sluice/client'
+import { METADATA_GROUP } from '@sluice/domain'
+import { type Clock, Closers, delay, type Random } from '@sluice/foundation'
+import { DEFAULT_SETTINGS } from '@sluice/metadata'
+import { type Database, MetadataStore, PartitionStore } from '@sluice/persistence'
+import { type NodeId, type RaftGroupId, RaftHost, type Wal } from '@sluice/raft'
+import type { RpcIdentity } from '@sluice/rpc'
+import type { Logger } from 'pino'
+import { ActivityGatherer } from './activity-gatherer.js'
+import type { BrokerAddress } from './broker-address.js'
+import { BrokerCalls } from './broker-calls.js'
+import { BrokerPeers, nodeName } from './broker-peers.js'
+import type { BrokerConfig } from './config.js'
+import { returnLeaderships } from './leadership-balancer.js'
+import { Materialiser } from './materialiser.js'
+import { MetadataMaterialiser } from './metadata-materialiser.js'
+import { MetadataReplica } from './metadata-replica.js'
+import { FollowingSource, type MetadataSource, VotingSource } from './metadata-source.js'
+import { PartitionReader } from './partition-reader.js'
+import { PartitionService } from './partition-service.js'
+import { groupUuid, ReplicaSet } from './replica-set.js'
+
+/** Brokers with a vote in the metadata: the first ones of the cluster. */
+const METADATA_VOTERS_MAX = 5
+const CHORES_MS = 250
+/** Chores between two reports that this broker is alive. */
+const ALIVE_EVERY = 8
+/** Chores between two rounds of leaderships given back, and of log space freed. */
+const TIDY_EVERY = 4
+const HAND_OVER_MS = 1000
+
+export interface MemberParts {
+  readonly config: BrokerConfig
+  readonly clusterId: string
+  readonly brokerId: number
+  readonly nodeUuid: string
+  /** Where to find others at first; the metadata knows better later. */
+  readonly brokers: readonly BrokerAddress[]
+  /** Of the brokers that made the cluster; empty on one that was added. */
+  readonly founders: readonly BrokerAddress[]
+  readonly address: { readonly host: string; readonly port: number }
+  readonly database: Database
+  readonly wal: Wal
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly onFatal: (error: Error) => void
+  readonly onBrokersChanged: (brokers: readonly BrokerAddress[]) => void
+}
+
+/** A broker as part of a cluster: its replicas, its part in the metadata, and its chores. */
+export class ClusterMember {
+  readonly calls: BrokerCalls
+  readonly host: RaftHost
+  readonly replicas: ReplicaSet
+  readonly materialiser: Materialiser
+  readonly #parts: MemberParts
+  readonly #peers: BrokerPeers
+  readonly #activity: ActivityGatherer
+  readonly #metadata: MetadataReplica | undefined
+  readonly #metadataMaterialiser: MetadataMaterialiser | undefined
+  readonly #source: MetadataSource
+  readonly #closers = new Closers()
+  readonly #stopped = new AbortController()
+  #seenVersion = -1
+
+  private constructor(
+    parts: MemberParts,
+    metadata: { readonly replica: MetadataReplica; readonly store: MetadataStore } | undefined,
+  ) {
+    this.#parts = parts
+    const { config, clusterId, brokerId, database, clock, random, logger } = parts
+    const identity: RpcIdentity = { clusterId, nodeId: nodeName(brokerId), role: 'broker' }
+    this.#peers = new BrokerPeers({ self: brokerId, identity, random, logger })
+    this.#closers.add('connections to brokers', () => this.#peers.close())
+    this.host = new RaftHost({
+      nodeId: brokerId as NodeId,
+      wal: parts.wal,
+      transport: this.#peers,
+      random,
+      onFatal: parts.onFatal,
+    })
+    this.#peers.onDown((peer) => this.host.peerDown(peer))
+    const store = new PartitionStore()
+    this.materialiser = new Materialiser({
+      store: { materialise: (deltas) => store.materialise(database, deltas) },
+      logger,
+    })
+    this.#closers.add('materialiser', () => this.materialiser.stop())
+    this.replicas = new ReplicaSet({
+      brokerId,
+      host: this.host,
+      store: { load: (groupId) => store.load(database, groupId) },
+      limits: {
+        unmaterialisedBytesMax: config.unmaterialisedBytesMax,
+        recentBytesMax: config.recentBytesMax,
+      },
+      owner: this.materialiser,
+      clusterId,
+      logger,
+    })
+    this.#closers.add('replicas', () => this.replicas.close())
+    this.#closers.add('groups', () => this.host.stop())
+    this.#activity = new ActivityGatherer(clock)
+    this.#metadata = metadata?.replica
+    if (metadata === undefined) {
+      this.#source = this.#follow(identity)
+    } else {
+      const { replica } = metadata
+      this.#source = new VotingSource({ replica, peers: this.#peers, activity: this.#activity, brokerId, clock })
+      this.#metadataMaterialiser = new MetadataMaterialiser({
+        replica,
+        store: {
+          materialise: async (delta) => {
+            await metadata.store.materialise(database, delta)
+          },
+        },
+        logger,
+      })
+      this.#closers.add('metadata materialiser', () => this.#metadataMaterialiser?.stop())
+      this.#closers.add('metadata', () => replica.close())
+    }
+    this.calls = new BrokerCalls({
+      replicas: this.replicas,
+      service: new PartitionService(
+        new PartitionReader({
+          readBatches: (groupId, offset, bytesMax) => store.readBatches(database, groupId, offset, bytesMax),
+          offsetAtTime: (groupId, ms) => store.offsetAtTime(database, groupId, ms),
+        }),
+      ),
+      metadata: this.#metadata,
+      activity: this.#activity,
+    })
+  }
+
+  static async start(parts: MemberParts): Promise<ClusterMember> {
+    const voters = parts.founders.map((broker) => broker.id).sort((a, b) => a - b).slice(0, METADATA_VOTERS_MAX)
+    const store = new MetadataStore()
+    const metadata = voters.includes(parts.brokerId)
+      ? { replica: new MetadataReplica(await store.load(parts.database)), store }
+      : undefined
+    const member = new ClusterMember(parts, metadata)
+    member.#peers.update(parts.brokers)
+    if (metadata !== undefined) member.#openMetadata(metadata.replica, voters)
+    member.#source.onChange(() => member.#metadataChanged())
+    member.#metadataChanged()
+    member.host.start()
+    const chores = member.#runChores()
+    member.#closers.add('chores', () => {
+      member.#stopped.abort(new Error('the broker stops'))
+      return chores
+    })
+    return member
+  }
+
+  /** True, or what is missing. */
+  get ready(): true | string {
+    if (!this.#source.ready) return 'the metadata is not here yet'
+    if (this.replicas.openingCount > 0) return `${this.replicas.openingCount} partitions are being opened`
+    return true
+  }
+
+  /** Hands leaderships over, then closes. */
+  async stop(): Promise<void> {
+    this.#handOver()
+    const end = this.#parts.clock.monotonic() + HAND_OVER_MS
+    while (this.#leads() && this.#parts.clock.monotonic() < end) await delay(20)
+    await this.#closers.closeAll()
+  }
+
+  #openMetadata(replica: MetadataReplica, voters: readonly number[]): void {
+    const group = this.host.openGroup({
+      id: METADATA_GROUP as number as RaftGroupId,
+      uuid: groupUuid(this.#parts.clusterId, METADATA_GROUP),
+      name: 'metadata',
+      voters: voters as readonly NodeId[],
+      applied: replica.appliedIndex,
+      machine: replica,
+    })
+    replica.attach(group)
+    if (group.log.lastIndex === 0 && voters[0] === this.#parts.brokerId) group.campaign()
+  }
+
+  #follow(identity: RpcIdentity): MetadataSource {
+    const { clock, random, logger, brokers, brokerId } = this.#parts
+    const links = new BrokerLinks({ identity, random, logger })
+    const others = brokers.filter((broker) => broker.id !== brokerId)
+    const follower = new MetadataFollower({ seeds: others, links, clock, random, logger })
+    follower.start()
+    this.#closers.add('connections for the metadata', () => links.close())
+    this.#closers.add('metadata follower', () => follower.close())
+    return new FollowingSource(follower, brokerId, clock)
+  }
+
+  #metadataChanged(): void {
+    const { state } = this.#source
+    if (state.version === this.#seenVersion) return
+    this.#seenVersion = state.version
+    this.replicas.place(state.partitions())
+    const brokers = state.brokers().map(({ id, host, port }) => ({ id, host, port }))
+    // What a founder was started with is newer than what the metadata remembers, until each has said where it is.
+    const founders = new Set(this.#parts.founders.map((broker) => broker.id))
+    this.#peers.update(brokers.filter((broker) => !founders.has(broker.id)))
+    this.#parts.onBrokersChanged(brokers)
+  }
+
+  async #runChores(): Promise<void> {
+    const { logger } = this.#parts
+    for (let round = 0; !this.#stopped.signal.aborted; round++) {
+      try {
+        await this.#choresOf(round)
+      } catch (err) {
+        logger.debug({ err }, 'a chore could not be done; it comes again')
+      }
+      await delay(CHORES_MS, this.#stopped.signal).catch(() => undefined)
+    }
+  }
+
+  async #choresOf(round: number): Promise<void> {
+    if (round % TIDY_EVERY === 0) {
+      returnLeaderships(this.replicas.all(), this.#parts.brokerId)
+      this.#compact()
+    }
+    await this.#introduce()
+    if (this.#source.ready && round % ALIVE_EVERY === 0) await this.#source.reportAlive()
+    if (this.#metadata !== undefined && round % TIDY_EVERY === 0) await this.#activity.decide(this.#metadata)
+  }
+
+  /** Founds the cluster when nobody has, and says where this broker is when that has changed. */
+  async #introduce(): Promise<void> {
+    const { clusterId, brokerId, nodeUuid, address, founders, config, clock } = this.#parts
+    const at = clock.now()
+    if (this.#metadata?.serving === true && this.#metadata.state.clusterId === '') {
+      const brokers = founders.map((broker) => ({ ...broker, uuid: '' }))
+      const { replicationFactor, deadAfterMs } = config
+      const settings = { ...DEFAULT_SETTINGS, replicationFactor, deadAfterMs }
+      await this.#metadata.propose({ kind: 'bootstrap', at, clusterId, brokers, settings })
+    }
+    const known = this.#source.state.broker(brokerId)
+    if (known === undefined) return
+    const { host, port } = address
+    if (known.host === host && known.port === port && known.uuid === nodeUuid) return
+    await this.#source.propose({ kind: 'update-broker', at, id: brokerId, host, port, uuid: nodeUuid })
+  }
+
+  /** The log keeps what the database does not have, and what a member still needs. */
+  #compact(): void {
+    for (const replica of this.replicas.all())
+      this.host.compact(replica.group, Math.min(replica.materialisedIndex, replica.group.compactionLimit()))
+    if (this.#metadata !== undefined && this.#metadataMaterialiser !== undefined)
+      this.host.compact(
+        this.#metadata.group,
+        Math.min(this.#metadataMaterialiser.snapshotIndex, this.#metadata.group.compactionLimit()),
+      )
+  }
+
+  #handOver(): void {
+    for (const group of this.host.groups()) {
+      if (!group.isLeader) continue
+      const heir = group.voters.find(
+        (voter) => voter !== this.#parts.brokerId && group.progress(voter)?.recentActive === true,
+      )
+      if (heir !== undefined) group.transferLeadership(heir)
+    }
+  }
+
+  #leads(): boolean {
+    for (const group of this.host.groups())
+      if (group.isLeader && group.voters.some((voter) => group.progress(voter)?.recentActive === true)) return true
+    return false
+  }
+}

@@ -1,0 +1,79 @@
+import { EnvReader, LOG_LEVELS } from '@sluice/service'
+import type { BrokerAddress } from './broker-address.js'
+
+/** What a broker is told when it starts. */
+export interface BrokerConfig {
+  readonly host: string
+  /** For HTTP and for binary connections; 0 lets the system choose. */
+  readonly port: number
+  /** The name under which others reach this broker. */
+  readonly advertisedHost: string
+  /** Holds the identity and the write-ahead log. */
+  readonly dataDirectory: string
+  readonly databaseUrl: string
+  /** Connections to the database. */
+  readonly databasePoolMax: number
+  /** Set with `brokerId` and `bootstrap`: a member of the first brokers. All absent: waits to be added. */
+  readonly clusterId: string
+  readonly brokerId: number
+  readonly bootstrap: readonly BrokerAddress[]
+  /** Size of a log segment, bytes. Larger means fewer files, smaller means log space is freed sooner. */
+  readonly segmentBytes: number
+  /** Entries kept in memory for followers, all partitions together, bytes. */
+  readonly logCacheBytesMax: number
+  /** Recent batches kept in memory for readers, per partition, bytes. */
+  readonly recentBytesMax: number
+  /** What may wait for the database before produce is answered with OVERLOADED, bytes. */
+  readonly unmaterialisedBytesMax: number
+  /** An actor that was silent for so long is dead. Milliseconds. */
+  readonly deadAfterMs: number
+  readonly replicationFactor: number
+  readonly logLevel: string
+}
+
+const MIB = 1024 * 1024
+
+export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
+  const reader = new EnvReader(env)
+  const host = reader.string('BROKER_HOST', { fallback: '127.0.0.1' })
+  const config: BrokerConfig = {
+    host,
+    port: reader.integer('BROKER_PORT', { min: 0, max: 65_535, fallback: 7001 }),
+    advertisedHost: reader.string('BROKER_ADVERTISED_HOST', { fallback: host }),
+    dataDirectory: reader.string('BROKER_DATA_DIR'),
+    databaseUrl: reader.string('BROKER_DATABASE_URL'),
+    databasePoolMax: reader.integer('BROKER_DATABASE_POOL_MAX', { min: 2, max: 100, fallback: 6 }),
+    clusterId: reader.string('SLUICE_CLUSTER_ID', { fallback: '' }),
+    brokerId: reader.integer('BROKER_ID', { min: 0, max: 2 ** 31, fallback: 0 }),
+    bootstrap: reader.parse('SLUICE_BOOTSTRAP_BROKERS', parseBootstrap, []),
+    segmentBytes: reader.integer('BROKER_LOG_SEGMENT_BYTES', { min: MIB, max: 1024 * MIB, fallback: 64 * MIB }),
+    logCacheBytesMax: reader.integer('BROKER_LOG_CACHE_BYTES', { min: MIB, max: 64 * 1024 * MIB, fallback: 128 * MIB }),
+    recentBytesMax: reader.integer('BROKER_RECENT_BYTES', { min: 0, max: 1024 * MIB, fallback: 4 * MIB }),
+    unmaterialisedBytesMax: reader.integer('BROKER_UNMATERIALISED_BYTES', {
+      min: MIB,
+      max: 64 * 1024 * MIB,
+      fallback: 256 * MIB,
+    }),
+    deadAfterMs: reader.integer('SLUICE_DEAD_AFTER_MS', { min: 1000, max: 86_400_000, fallback: 300_000 }),
+    replicationFactor: reader.integer('SLUICE_REPLICATION_FACTOR', { min: 1, max: 9, fallback: 3 }),
+    logLevel: reader.choice('SLUICE_LOG_LEVEL', LOG_LEVELS, 'info'),
+  }
+  const given = [config.clusterId !== '', config.brokerId !== 0, config.bootstrap.length > 0]
+  if (given.some(Boolean) && !given.every(Boolean))
+    reader.reject('SLUICE_CLUSTER_ID, BROKER_ID and SLUICE_BOOTSTRAP_BROKERS go together')
+  if (config.brokerId !== 0 && !config.bootstrap.some((broker) => broker.id === config.brokerId))
+    reader.reject(`BROKER_ID ${config.brokerId} is not in SLUICE_BOOTSTRAP_BROKERS`)
+  reader.finish()
+  return config
+}
+
+/** `1=127.0.0.1:7001,2=127.0.0.1:7002`: the first brokers of a cluster, the same list for each of them. */
+function parseBootstrap(text: string): readonly BrokerAddress[] {
+  const brokers = text.split(',').map((part) => {
+    const match = /^([1-9][0-9]*)=(.+):([0-9]{1,5})$/.exec(part.trim())
+    if (match === null) throw new Error(`"${part}" is not id=host:port`)
+    return { id: Number(match[1]), host: match[2]!, port: Number(match[3]) }
+  })
+  if (new Set(brokers.map((broker) => broker.id)).size !== brokers.length) throw new Error('an id is there twice')
+  return brokers
+}

@@ -1,0 +1,121 @@
+import { delay, invariant } from '@sluice/foundation'
+import type { PartitionDelta } from '@sluice/partition'
+import type { Logger } from 'pino'
+import type { PartitionReplica } from './partition-replica.js'
+
+export interface DeltaStore {
+  /** All of it in one transaction, or none. */
+  materialise(deltas: readonly PartitionDelta[]): Promise<void>
+}
+
+/** Bytes of batches that one transaction takes, unless a single partition's share is larger. */
+const TRANSACTION_BYTES = 8 * 1024 * 1024
+/** A transaction waits this long for company. */
+const GATHER_MS = 20
+const RETRY_MS_MAX = 2000
+
+interface Share {
+  readonly replica: PartitionReplica
+  readonly delta: PartitionDelta
+  readonly bytes: number
+}
+
+/**
+ * Brings what was applied into PostgreSQL, behind the acknowledgement: many partitions share a
+ * transaction, and one that fails is tried again unchanged until the database takes it.
+ */
+export class Materialiser {
+  readonly #store: DeltaStore
+  readonly #logger: Logger
+  readonly #dirty = new Set<PartitionReplica>()
+  readonly #stopped = new AbortController()
+  #running: Promise<void> | undefined
+  #bytes = 0
+  #failing = false
+
+  constructor(parts: { readonly store: DeltaStore; readonly logger: Logger }) {
+    this.#store = parts.store
+    this.#logger = parts.logger.child({ component: 'materialiser' })
+  }
+
+  /** Bytes of batches that the database does not have yet. */
+  get unmaterialisedBytes(): number {
+    return this.#bytes
+  }
+
+  /** True while the database refuses or cannot be reached. */
+  get failing(): boolean {
+    return this.#failing
+  }
+
+  /** The replica applied something; `bytes` is the size of the batches among it. */
+  dirty(replica: PartitionReplica, bytes: number): void {
+    this.#dirty.add(replica)
+    this.#bytes += bytes
+    if (this.#running === undefined && !this.#stopped.signal.aborted)
+      this.#running = this.#run().finally(() => {
+        this.#running = undefined
+      })
+  }
+
+  /** Writes what waits, unless the database refuses, and takes nothing more. */
+  async stop(): Promise<void> {
+    this.#stopped.abort(new Error('the materialiser stops'))
+    await this.#running
+    if (this.#failing) return
+    while (this.#dirty.size > 0) {
+      const shares = this.#gather()
+      if (shares.length === 0) return
+      await this.#store.materialise(shares.map((share) => share.delta))
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopped
+    while (this.#dirty.size > 0 && !signal.aborted) {
+      await delay(GATHER_MS, signal).catch(() => undefined)
+      const shares = this.#gather()
+      if (shares.length > 0) await this.#write(shares)
+    }
+  }
+
+  #gather(): readonly Share[] {
+    const shares: Share[] = []
+    let bytes = 0
+    for (const replica of this.#dirty) {
+      const size = replica.undrainedBytes
+      if (shares.length > 0 && bytes + size > TRANSACTION_BYTES) break
+      this.#dirty.delete(replica)
+      const delta = replica.drain()
+      if (delta === undefined) continue
+      shares.push({ replica, delta, bytes: size })
+      bytes += size
+    }
+    return shares
+  }
+
+  async #write(shares: readonly Share[]): Promise<void> {
+    const deltas = shares.map((share) => share.delta)
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await this.#store.materialise(deltas)
+        if (this.#failing) this.#logger.info('the database takes messages again')
+        this.#failing = false
+        break
+      } catch (err) {
+        if (!this.#failing) this.#logger.error({ err }, 'the database does not take messages; trying again')
+        this.#failing = true
+        if (this.#stopped.signal.aborted) return
+        await delay(Math.min(RETRY_MS_MAX, 50 * 2 ** Math.min(attempt, 10)), this.#stopped.signal).catch(
+          () => undefined,
+        )
+        if (this.#stopped.signal.aborted) return
+      }
+    }
+    for (const { replica, delta, bytes } of shares) {
+      invariant(delta.appliedIndex > replica.materialisedIndex, 'the database only moves forward')
+      replica.materialised(delta)
+      this.#bytes -= bytes
+    }
+  }
+}

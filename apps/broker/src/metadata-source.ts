@@ -1,0 +1,112 @@
+import { encodeJson, RpcMethod } from '@sluice/contracts'
+import { BrokerError } from '@sluice/domain'
+import type { Clock } from '@sluice/foundation'
+import type { MetadataFollower } from '@sluice/client'
+import type { MetadataCommand, MetadataState } from '@sluice/metadata'
+import type { ActivityGatherer } from './activity-gatherer.js'
+import type { BrokerPeers } from './broker-peers.js'
+import type { MetadataReplica } from './metadata-replica.js'
+
+/** How a broker knows the metadata and has it changed, whether it has a vote or not. */
+export interface MetadataSource {
+  readonly state: MetadataState
+  readonly ready: boolean
+  onChange(listener: () => void): void
+  propose(command: MetadataCommand): Promise<void>
+  /** Tells the metadata leader that this broker is alive. */
+  reportAlive(): Promise<void>
+}
+
+const CALL_TIMEOUT_MS = 2000
+
+/** A broker with a vote: its own replica, and the leader's when something is to be decided. */
+export class VotingSource implements MetadataSource {
+  readonly #replica: MetadataReplica
+  readonly #peers: BrokerPeers
+  readonly #activity: ActivityGatherer
+  readonly #brokerId: number
+  readonly #clock: Clock
+
+  constructor(parts: {
+    readonly replica: MetadataReplica
+    readonly peers: BrokerPeers
+    readonly activity: ActivityGatherer
+    readonly brokerId: number
+    readonly clock: Clock
+  }) {
+    this.#replica = parts.replica
+    this.#peers = parts.peers
+    this.#activity = parts.activity
+    this.#brokerId = parts.brokerId
+    this.#clock = parts.clock
+  }
+
+  get state(): MetadataState {
+    return this.#replica.state
+  }
+
+  get ready(): boolean {
+    return this.#replica.state.clusterId !== '' && this.#replica.leader !== 0
+  }
+
+  onChange(listener: () => void): void {
+    this.#replica.onChange(listener)
+  }
+
+  async propose(command: MetadataCommand): Promise<void> {
+    if (this.#replica.serving) await this.#replica.propose(command)
+    else await this.#callLeader(RpcMethod.META_PROPOSE, command)
+  }
+
+  async reportAlive(): Promise<void> {
+    if (this.#replica.serving) this.#activity.brokerSeen(this.#brokerId)
+    else await this.#callLeader(RpcMethod.ACTIVITY, aliveReport(this.#brokerId, this.#clock))
+  }
+
+  async #callLeader(method: number, body: unknown): Promise<void> {
+    const link = this.#peers.link(this.#replica.leader)
+    if (link === undefined) throw new BrokerError('NO_QUORUM', 'the metadata has no leader yet', { outcome: 'no' })
+    await link.request(method, encodeJson(body), { timeoutMs: CALL_TIMEOUT_MS })
+  }
+}
+
+/** A broker without a vote: follows those that have one. */
+export class FollowingSource implements MetadataSource {
+  readonly #follower: MetadataFollower
+  readonly #brokerId: number
+  readonly #clock: Clock
+
+  constructor(follower: MetadataFollower, brokerId: number, clock: Clock) {
+    this.#follower = follower
+    this.#brokerId = brokerId
+    this.#clock = clock
+  }
+
+  get state(): MetadataState {
+    return this.#follower.state
+  }
+
+  get ready(): boolean {
+    return this.#follower.ready
+  }
+
+  onChange(listener: () => void): void {
+    this.#follower.onChange(listener)
+  }
+
+  async propose(command: MetadataCommand): Promise<void> {
+    await this.#follower.propose(command, { timeoutMs: CALL_TIMEOUT_MS, repeatable: true })
+  }
+
+  async reportAlive(): Promise<void> {
+    await this.#follower.callLeader(RpcMethod.ACTIVITY, encodeJson(aliveReport(this.#brokerId, this.#clock)), {
+      timeoutMs: CALL_TIMEOUT_MS,
+      repeatable: true,
+      kind: 'change',
+    })
+  }
+}
+
+function aliveReport(brokerId: number, clock: Clock): Record<string, unknown> {
+  return { producers: [], consumers: [], brokers: [[brokerId, clock.now()]] }
+}

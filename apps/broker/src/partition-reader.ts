@@ -1,0 +1,111 @@
+import { BrokerError, decodeRecords, encodeRecordBatch, readBatchHeader, stampBatch, toOffset } from '@sluice/domain'
+import type { PartitionReplica } from './partition-replica.js'
+
+/** Where the messages are that memory no longer holds. */
+export interface MessageStore {
+  /** Batches in order; the first holds `offset`; at least one, then while they fit. */
+  readBatches(groupId: number, offset: number, bytesMax: number): Promise<readonly Uint8Array[]>
+  /** Offset of the first message at or after `ms`; `undefined` when there is none. */
+  offsetAtTime(groupId: number, ms: number): Promise<number | undefined>
+}
+
+/** A run of messages: [from, to), inside the batches that hold them. */
+export interface MessageRange {
+  readonly from: number
+  readonly to: number
+  readonly batches: readonly Uint8Array[]
+}
+
+export interface FetchBounds {
+  readonly messagesMax: number
+  readonly bytesMax: number
+}
+
+/** Batches are cut down to the messages asked for when less than this part of them is. */
+const SLICE_BELOW = 0.5
+
+/** Reads messages of a replica from memory, else from its database. */
+export class PartitionReader {
+  readonly #store: MessageStore
+
+  constructor(store: MessageStore) {
+    this.#store = store
+  }
+
+  /**
+   * Committed messages from `from` on, at least one, within the bounds; `undefined` when memory does
+   * not hold them: then `load` reads the database.
+   */
+  peek(replica: PartitionReplica, from: number, bounds: FetchBounds): MessageRange | undefined {
+    const batches = replica.recent.read(from, bounds.bytesMax)
+    return batches === undefined
+      ? undefined
+      : rangeOf(
+          batches.map((batch) => batch.bytes),
+          from,
+          bounds,
+        )
+  }
+
+  async load(replica: PartitionReplica, from: number, bounds: FetchBounds): Promise<MessageRange> {
+    const batches = await this.#store.readBatches(replica.info.groupId, from, bounds.bytesMax)
+    if (batches.length === 0)
+      throw new BrokerError('STORAGE_FAILED', `the database lacks offset ${from} of ${replica.info.name}`, {
+        component: 'broker',
+      })
+    return rangeOf(batches, from, bounds)
+  }
+
+  async read(replica: PartitionReplica, from: number, bounds: FetchBounds): Promise<MessageRange> {
+    return this.peek(replica, from, bounds) ?? (await this.load(replica, from, bounds))
+  }
+
+  /** Exactly [from, to), which a grant promised; both ends are committed. */
+  async readExactly(replica: PartitionReplica, from: number, to: number): Promise<MessageRange> {
+    const batches: Uint8Array[] = []
+    let at = from
+    while (at < to) {
+      const part = await this.read(replica, at, { messagesMax: to - at, bytesMax: READ_BYTES })
+      batches.push(...part.batches)
+      at = part.to
+    }
+    return { from, to, batches }
+  }
+
+  /** First message at or after `ms`: what is not in the database yet is newer than what is. */
+  async offsetAtTime(replica: PartitionReplica, ms: number): Promise<number> {
+    const stored = await this.#store.offsetAtTime(replica.info.groupId, ms)
+    if (stored !== undefined) return stored
+    const first = replica.recent.firstOffset
+    if (first === undefined) return replica.nextOffset
+    for (const batch of replica.recent.read(Math.max(first, replica.logStart), Number.MAX_SAFE_INTEGER) ?? [])
+      if (batch.maxTimestamp >= ms)
+        for (const record of decodeRecords(batch.bytes)) if (record.timestamp >= ms) return record.offset
+    return replica.nextOffset
+  }
+}
+
+const READ_BYTES = 4 * 1024 * 1024
+
+function rangeOf(batches: readonly Uint8Array[], from: number, bounds: FetchBounds): MessageRange {
+  const cut: Uint8Array[] = []
+  let to = from
+  let messagesLeft = bounds.messagesMax
+  for (const bytes of batches) {
+    if (messagesLeft === 0) break
+    const header = readBatchHeader(bytes)
+    const end = header.baseOffset + header.recordCount
+    const wanted = Math.min(end - to, messagesLeft)
+    cut.push(wanted < header.recordCount * SLICE_BELOW ? sliceBatch(bytes, to, wanted) : bytes)
+    to += wanted
+    messagesLeft -= wanted
+  }
+  return { from, to, batches: cut }
+}
+
+/** A batch of its own with only [from, from + count): what a reader of single messages is sent. */
+function sliceBatch(bytes: Uint8Array, from: number, count: number): Uint8Array {
+  const slice = encodeRecordBatch({ records: decodeRecords(bytes, toOffset(from), count) })
+  stampBatch(slice, toOffset(from), readBatchHeader(bytes).leaderEpoch)
+  return slice
+}

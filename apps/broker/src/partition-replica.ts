@@ -1,0 +1,269 @@
+import { BrokerError, stampBatch, toOffset, verifyRecordBatch } from '@sluice/domain'
+import { invariant } from '@sluice/foundation'
+import type { PartitionInfo } from '@sluice/metadata'
+import {
+  type Applied,
+  batchOf,
+  type CursorOperation,
+  encodeAppend,
+  encodeCursors,
+  LeaderProjection,
+  type PartitionDelta,
+  type PartitionSnapshot,
+  PartitionState,
+  RecentBatches,
+} from '@sluice/partition'
+import { type Entry, EntryKind, type GroupState, type RaftGroup, Role, type StateMachine } from '@sluice/raft'
+import { EndWaiters } from './end-waiters.js'
+import { PendingProposals } from './pending-proposals.js'
+
+export interface ReplicaLimits {
+  /** Bytes of batches that wait for the database, over all replicas of the broker. */
+  readonly unmaterialisedBytesMax: number
+  /** Bytes of recent batches kept for readers, per partition. */
+  readonly recentBytesMax: number
+}
+
+/** What a replica tells its broker. */
+export interface ReplicaOwner {
+  /** Something waits for the database; `bytes` is the size of the batches among it. */
+  dirty(replica: PartitionReplica, bytes: number): void
+  /** Bytes that wait for the database, over all replicas. */
+  readonly unmaterialisedBytes: number
+}
+
+export interface ProduceResult {
+  readonly baseOffset: number
+  readonly endOffset: number
+  readonly duplicate: boolean
+}
+
+/** One replica of a partition: its state, its newest batches, and what its leader has promised. */
+export class PartitionReplica implements StateMachine {
+  readonly info: PartitionInfo
+  readonly #state: PartitionState
+  readonly #recent = new RecentBatches()
+  readonly #limits: ReplicaLimits
+  readonly #owner: ReplicaOwner
+  readonly #pending = new PendingProposals<Applied>()
+  readonly #waiters = new EndWaiters()
+  #group: RaftGroup | undefined
+  #leader = 0
+  #role: Role = Role.FOLLOWER
+  #term = 0
+  /** Set while this replica leads and has applied its own first entry. */
+  #projection: LeaderProjection | undefined
+  /** Everything below is in the database. */
+  #materialisedOffset: number
+  #materialisedIndex: number
+
+  constructor(parts: {
+    readonly info: PartitionInfo
+    readonly snapshot: PartitionSnapshot | undefined
+    readonly limits: ReplicaLimits
+    readonly owner: ReplicaOwner
+  }) {
+    this.info = parts.info
+    this.#state = new PartitionState(parts.snapshot)
+    this.#limits = parts.limits
+    this.#owner = parts.owner
+    this.#materialisedOffset = this.#state.nextOffset
+    this.#materialisedIndex = this.#state.appliedIndex
+  }
+
+  attach(group: RaftGroup): void {
+    invariant(this.#group === undefined, 'a replica has one group')
+    this.#group = group
+  }
+
+  get group(): RaftGroup {
+    invariant(this.#group !== undefined, 'the replica is attached to its group')
+    return this.#group
+  }
+
+  get appliedIndex(): number {
+    return this.#state.appliedIndex
+  }
+
+  get materialisedIndex(): number {
+    return this.#materialisedIndex
+  }
+
+  get nextOffset(): number {
+    return this.#state.nextOffset
+  }
+
+  get logStart(): number {
+    return this.#state.logStart
+  }
+
+  /** Offsets below this one can be read from the database. */
+  get materialisedOffset(): number {
+    return this.#materialisedOffset
+  }
+
+  get undrainedBytes(): number {
+    return this.#state.undrainedBytes
+  }
+
+  get recent(): RecentBatches {
+    return this.#recent
+  }
+
+  apply(entries: readonly Entry[]): void {
+    const bytesBefore = this.#state.undrainedBytes
+    for (const entry of entries) this.#applyEntry(entry)
+    this.#projection?.appliedTo(this.#state.appliedIndex)
+    const bytes = this.#state.undrainedBytes - bytesBefore
+    if (bytes > 0) {
+      this.#recent.evict(this.#limits.recentBytesMax, this.#materialisedOffset)
+      this.#waiters.advanced(this.#state.nextOffset)
+    }
+    this.#owner.dirty(this, bytes)
+  }
+
+  stateChanged({ role, term, leader }: GroupState): void {
+    this.#leader = leader
+    if (role === this.#role && term === this.#term) return
+    this.#role = role
+    this.#term = term
+    this.#projection = undefined
+    this.#pending.leadershipLost(leader)
+    if (role !== Role.LEADER) this.#waiters.refuse(this.#notLeader())
+  }
+
+  /** @throws BrokerError NOT_LEADER unless this replica leads and knows everything its log holds */
+  projection(): LeaderProjection {
+    if (this.#projection === undefined) throw this.#notLeader()
+    return this.#projection
+  }
+
+  /**
+   * Stores a batch; resolves once it is committed and applied. The batch is copied before this returns.
+   * @throws BrokerError CORRUPT_BATCH, OVERLOADED, NOT_LEADER, STALE_SEQUENCE
+   */
+  async produce(batch: Uint8Array): Promise<ProduceResult> {
+    const header = verifyRecordBatch(batch)
+    const projection = this.projection()
+    if (this.#owner.unmaterialisedBytes > this.#limits.unmaterialisedBytesMax)
+      throw new BrokerError(
+        'OVERLOADED',
+        `${this.#owner.unmaterialisedBytes} bytes wait for the database, which is slow or down`,
+        { component: 'broker' },
+      )
+    const plan = projection.planAppend(header)
+    if (plan.kind === 'stale')
+      throw new BrokerError('STALE_SEQUENCE', 'a newer batch of this producer is stored already', {
+        component: 'broker',
+      })
+    if (plan.kind === 'duplicate') {
+      await this.appliedTo(plan.index)
+      return this.#produced(plan.baseOffset, header.recordCount, true)
+    }
+    const command = encodeAppend(batch)
+    stampBatch(batchOf(command), toOffset(plan.baseOffset), this.#term)
+    const { index, decided } = this.#propose(command)
+    projection.appended(index, header, plan.baseOffset)
+    const applied = await decided
+    invariant(applied.kind === 'appended', 'a batch is applied as a batch')
+    return this.#produced(applied.batch.baseOffset, header.recordCount, false)
+  }
+
+  /** Moves a cursor; resolves with what the request was given, once that is committed. */
+  async moveCursor(operation: CursorOperation): Promise<{ readonly from: number; readonly to: number }> {
+    const projection = this.projection()
+    const { index, decided } = this.#propose(encodeCursors([operation]))
+    projection.moved(index, [operation])
+    const applied = await decided
+    invariant(applied.kind === 'cursors', 'a cursor operation is applied as one')
+    return applied.outcomes[0]!
+  }
+
+  /** Where a consumer is, as far as it is committed. */
+  committedCursor(consumerId: number): number {
+    return Math.max(this.#state.cursorRow(consumerId)?.cursor ?? 0, this.#state.logStart)
+  }
+
+  /**
+   * Resolves once this replica is known to lead still and has applied what was committed before the call.
+   * @throws BrokerError NOT_LEADER
+   */
+  barrier(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.group.readIndex((outcome) => {
+        if (outcome.kind === 'ready') resolve()
+        else reject(this.#notLeader())
+      })
+    })
+  }
+
+  /** Resolves once the entry at `index` is applied; it was proposed by this leader in this term. */
+  async appliedTo(index: number): Promise<void> {
+    while (index > this.#state.appliedIndex) await this.barrier()
+  }
+
+  /** Resolves with the end once it is past `offset`, or after `waitMs`. */
+  async awaitEnd(offset: number, waitMs: number): Promise<number> {
+    this.projection()
+    if (this.#state.nextOffset <= offset && waitMs > 0) await this.#waiters.wait(offset, waitMs)
+    this.projection()
+    return this.#state.nextOffset
+  }
+
+  drain(): PartitionDelta | undefined {
+    return this.#state.drain({ groupId: this.info.groupId, topic: this.info.topic, number: this.info.number })
+  }
+
+  materialised(delta: PartitionDelta): void {
+    this.#materialisedIndex = delta.appliedIndex
+    this.#materialisedOffset = delta.nextOffset
+    this.#recent.evict(this.#limits.recentBytesMax, this.#materialisedOffset)
+  }
+
+  close(): void {
+    this.#projection = undefined
+    this.#pending.leadershipLost(0)
+    this.#waiters.refuse(this.#notLeader())
+  }
+
+  #applyEntry(entry: Entry): void {
+    if (entry.kind === EntryKind.COMMAND) {
+      const applied = this.#state.apply(entry.index, entry.term, entry.data)
+      if (applied.kind === 'appended') this.#recent.add(applied.batch)
+      this.#pending.applied(entry.index, entry.term, applied)
+      return
+    }
+    this.#state.skip(entry.index, entry.term)
+    // The leader's own first entry: from here on it knows everything that earlier leaders committed.
+    if (entry.kind === EntryKind.NOOP && this.#role === Role.LEADER && entry.term === this.#term)
+      this.#projection = new LeaderProjection(this.#state)
+  }
+
+  #propose(command: Uint8Array): { readonly index: number; readonly decided: Promise<Applied> } {
+    const outcome = this.group.propose([command])
+    switch (outcome.kind) {
+      case 'accepted':
+        return { index: outcome.firstIndex, decided: this.#pending.wait(outcome.firstIndex, outcome.term) }
+      case 'overloaded':
+        throw new BrokerError('OVERLOADED', `${this.info.name} has too much on its way to its replicas`, {
+          component: 'broker',
+        })
+      case 'transferring':
+      case 'not-leader':
+        throw this.#notLeader()
+    }
+  }
+
+  #produced(baseOffset: number, count: number, duplicate: boolean): ProduceResult {
+    return { baseOffset, endOffset: Math.max(this.#state.nextOffset, baseOffset + count), duplicate }
+  }
+
+  #notLeader(): BrokerError {
+    const known = this.#leader > 0 ? { leaderId: this.#leader } : {}
+    return new BrokerError('NOT_LEADER', `this broker does not lead ${this.info.name}`, {
+      component: 'broker',
+      outcome: 'no',
+      ...known,
+    })
+  }
+}

@@ -1,0 +1,189 @@
+import { join } from 'node:path'
+import type { PortWish } from './ports.js'
+import { type ProcessPlan, processMarks } from './process-plan.js'
+
+/** Absolute paths of what the processes run. */
+export interface ProcessScripts {
+  readonly broker: string
+  readonly writeManager: string
+  readonly readManager: string
+  readonly loadBalancer: string
+}
+
+export interface ClusterShape {
+  readonly clusterId: string
+  readonly dataDirectory: string
+  /** The public address. */
+  readonly host: string
+  readonly port: number
+  readonly brokerCount: number
+  readonly readManagerCount: number
+}
+
+/** What the processes talk to each other on. Only the public address leaves the machine. */
+export const INTERNAL_HOST = '127.0.0.1'
+
+const writeManagerName = 'write-manager'
+const brokerName = (id: number): string => `broker-${id}`
+const readManagerName = (id: number): string => `read-manager-${id}`
+
+const ids = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1)
+
+/** The ports a cluster wants: those it had before, else the documented ones. */
+export function portWishes(shape: ClusterShape, before: ReadonlyMap<string, number>): PortWish[] {
+  const wish = (name: string, usual: number): PortWish => {
+    const had = before.get(name)
+    return { name, preferred: had === undefined ? [usual] : [had, usual] }
+  }
+  return [
+    ...ids(shape.brokerCount).map((id) => wish(brokerName(id), 7000 + id)),
+    wish(writeManagerName, 7101),
+    ...ids(shape.readManagerCount).map((id) => wish(readManagerName(id), 7200 + id)),
+  ]
+}
+
+/** Managers and load balancer: they follow the brokers, and wait for them when started first. */
+export function planFront(
+  shape: ClusterShape,
+  ports: ReadonlyMap<string, number>,
+  scripts: ProcessScripts,
+): ProcessPlan[] {
+  const brokers = ids(shape.brokerCount)
+    .map((id) => `${INTERNAL_HOST}:${portOf(ports, brokerName(id))}`)
+    .join(',')
+  const shared = { SLUICE_CLUSTER_ID: shape.clusterId, SLUICE_BROKERS: brokers }
+  const writePort = portOf(ports, writeManagerName)
+  const readManagers = ids(shape.readManagerCount).map((id) => ({
+    id,
+    port: portOf(ports, readManagerName(id)),
+  }))
+  return [
+    internal(shape, {
+      name: writeManagerName,
+      kind: 'write-manager',
+      id: 1,
+      port: writePort,
+      script: scripts.writeManager,
+      env: {
+        ...shared,
+        WRITE_MANAGER_HOST: INTERNAL_HOST,
+        WRITE_MANAGER_PORT: String(writePort),
+        WRITE_MANAGER_ID: '1',
+      },
+    }),
+    ...readManagers.map(({ id, port }) =>
+      internal(shape, {
+        name: readManagerName(id),
+        kind: 'read-manager',
+        id,
+        port,
+        script: scripts.readManager,
+        env: {
+          ...shared,
+          READ_MANAGER_HOST: INTERNAL_HOST,
+          READ_MANAGER_PORT: String(port),
+          READ_MANAGER_ID: String(id),
+        },
+      }),
+    ),
+    {
+      name: 'load-balancer',
+      kind: 'load-balancer',
+      id: 1,
+      host: shape.host,
+      port: shape.port,
+      script: scripts.loadBalancer,
+      args: processMarks(shape.clusterId, 'load-balancer'),
+      env: {
+        SLUICE_CLUSTER_ID: shape.clusterId,
+        LOAD_BALANCER_HOST: shape.host,
+        LOAD_BALANCER_PORT: String(shape.port),
+        LOAD_BALANCER_WRITE_MANAGERS: `http://${INTERNAL_HOST}:${writePort}`,
+        LOAD_BALANCER_READ_MANAGERS: readManagers
+          .map(({ port }) => `http://${INTERNAL_HOST}:${port}`)
+          .join(','),
+      },
+      readyPath: '/health/ready',
+    },
+  ]
+}
+
+/** The brokers of the first hour, who all know each other. */
+export function planBrokers(
+  shape: ClusterShape,
+  ports: ReadonlyMap<string, number>,
+  databaseUrls: ReadonlyMap<number, string>,
+  scripts: ProcessScripts,
+): ProcessPlan[] {
+  const members = ids(shape.brokerCount)
+  const bootstrap = members.map((id) => `${id}=${INTERNAL_HOST}:${portOf(ports, brokerName(id))}`).join(',')
+  return members.map((id) => {
+    const port = portOf(ports, brokerName(id))
+    return internal(shape, {
+      name: brokerName(id),
+      kind: 'broker',
+      id,
+      port,
+      script: scripts.broker,
+      env: {
+        SLUICE_CLUSTER_ID: shape.clusterId,
+        SLUICE_BOOTSTRAP_BROKERS: bootstrap,
+        BROKER_ID: String(id),
+        ...brokerEnv(port, join(shape.dataDirectory, brokerName(id)), databaseUrls.get(id) ?? ''),
+      },
+    })
+  })
+}
+
+/** A broker that waits until POST /broker names its address. */
+export function planExtraBroker(
+  cluster: { readonly clusterId: string; readonly dataDirectory: string },
+  broker: { readonly port: number; readonly databaseUrl: string },
+  script: string,
+): ProcessPlan {
+  const name = `broker-extra-${broker.port}`
+  const { clusterId, dataDirectory } = cluster
+  return {
+    name,
+    kind: 'broker',
+    id: broker.port,
+    host: INTERNAL_HOST,
+    port: broker.port,
+    script,
+    args: processMarks(clusterId, name),
+    env: {
+      ...brokerEnv(broker.port, join(dataDirectory, name), broker.databaseUrl),
+      // Empty is absent: it belongs to no cluster until it is added to one.
+      SLUICE_CLUSTER_ID: '',
+      SLUICE_BOOTSTRAP_BROKERS: '',
+      BROKER_ID: '',
+    },
+    // It is not ready to serve before it is added, and alive is all that can be waited for.
+    readyPath: '/health/live',
+  }
+}
+
+function brokerEnv(port: number, dataDirectory: string, databaseUrl: string): Record<string, string> {
+  return {
+    BROKER_HOST: INTERNAL_HOST,
+    BROKER_ADVERTISED_HOST: INTERNAL_HOST,
+    BROKER_PORT: String(port),
+    BROKER_DATA_DIR: dataDirectory,
+    BROKER_DATABASE_URL: databaseUrl,
+  }
+}
+
+function internal(shape: ClusterShape, plan: Omit<ProcessPlan, 'host' | 'args' | 'readyPath'>): ProcessPlan {
+  return {
+    ...plan,
+    host: INTERNAL_HOST,
+    args: processMarks(shape.clusterId, plan.name),
+    readyPath: '/health/ready',
+  }
+}
+
+function portOf(ports: ReadonlyMap<string, number>, name: string): number {
+  const port = ports.get(name)
+  if (port === undefined) throw new Error(`no port was chosen for ${name}`)
+  return port
+}

@@ -1,0 +1,246 @@
+import type { FetchWish, PartitionClient } from '@sluice/client'
+import { BrokerError, type StoredRecord } from '@sluice/domain'
+import { type Clock, toError } from '@sluice/foundation'
+import type { PartitionInfo } from '@sluice/metadata'
+import { type DeliveredMessage, deliveredMessage, recordsOf, sizeOfRecord } from './delivered-message.js'
+import type { ServedPartitions } from './served-partition.js'
+import type { SuspectPartitions } from './suspect-partitions.js'
+import type { UnsettledFetch, UnsettledFetches } from './unsettled-fetches.js'
+
+/** What walks have in common. */
+export interface WalkParts {
+  readonly partitions: Pick<PartitionClient, 'fetch'>
+  readonly served: ServedPartitions
+  readonly suspects: SuspectPartitions
+  readonly unsettled: UnsettledFetches
+  readonly clock: Clock
+  readonly limits: WalkLimits
+}
+
+export interface WalkLimits {
+  /** For all partitions together, milliseconds. */
+  readonly timeoutMs: number
+  /** How long one partition may keep the others waiting while it certainly gave nothing. Milliseconds. */
+  readonly patienceMs: number
+  /** Of one answer, about. */
+  readonly answerBytesMax: number
+}
+
+export interface WalkRequest {
+  readonly consumerId: number
+  /** 32 hex digits. A broker that is asked again under it gives what it gave. */
+  readonly requestId: string
+  readonly messagesMax: number
+  /** The cursor advances over what is given. */
+  readonly autoAck: boolean
+  /** True when the caller went away: nothing more is taken for it. */
+  readonly isGone: () => boolean
+}
+
+interface Failure {
+  readonly partition: PartitionInfo
+  readonly error: Error
+}
+
+/** How long a partition may keep the others waiting when it may have given messages. Milliseconds. */
+const SETTLE_MS = 5000
+const SECOND_TRY_MS_MIN = 500
+
+/**
+ * One walk over a topic's partitions for unread messages. It ends with messages, with the knowledge
+ * that every partition asked was empty, or with the failures of those that did not answer.
+ */
+export class MessageWalk {
+  readonly messages: DeliveredMessage[] = []
+  /** Where the consumer is in each partition that had nothing for it, by group. */
+  readonly cursors = new Map<number, number>()
+  readonly #parts: WalkParts
+  readonly #request: WalkRequest
+  readonly #deadline: number
+  #room: number
+  #bytesLeft: number
+  #failures: Failure[] = []
+  /** Partitions that may have given messages in answers that were lost. */
+  readonly #inDoubt = new Set<number>()
+
+  constructor(parts: WalkParts, request: WalkRequest) {
+    this.#parts = parts
+    this.#request = request
+    this.#deadline = parts.clock.monotonic() + parts.limits.timeoutMs
+    this.#room = request.messagesMax
+    this.#bytesLeft = parts.limits.answerBytesMax
+  }
+
+  /** What the first partition that failed failed with; `undefined` when all asked have answered. */
+  get failure(): Error | undefined {
+    return this.#failures[0]?.error
+  }
+
+  /** Asks again for what earlier calls were given in answers that were lost. */
+  async settle(partitions: readonly PartitionInfo[]): Promise<void> {
+    const { unsettled } = this.#parts
+    const open = unsettled.takeAll(this.#request.consumerId)
+    for (const fetch of open) {
+      const partition = partitions.find(({ groupId }) => groupId === fetch.groupId)
+      if (partition === undefined) continue
+      const hasFailed = this.#failures.some((failure) => failure.partition.groupId === fetch.groupId)
+      if (hasFailed || this.#isFull() || this.#isOver()) unsettled.put(this.#request.consumerId, fetch)
+      else await this.#settleOne(partition, fetch)
+    }
+  }
+
+  /**
+   * Gives again what this request was given when it was sent to another read manager.
+   * @param partitions all of the topic
+   */
+  async lookUp(partitions: readonly PartitionInfo[]): Promise<void> {
+    const looked = await Promise.allSettled(
+      partitions.map((partition) =>
+        this.#fetch(partition, { lookupOnly: true }, this.#parts.limits.patienceMs),
+      ),
+    )
+    for (const [i, outcome] of looked.entries()) {
+      const partition = partitions[i]!
+      if (outcome.status === 'rejected') this.#inDoubt.add(partition.groupId)
+      else this.#keep(partition, this.#request.requestId, outcome.value)
+    }
+  }
+
+  /** Asks the partitions in order until there is enough; those that failed once more if nobody had anything. */
+  async run(partitions: readonly PartitionInfo[]): Promise<void> {
+    for (const partition of partitions) {
+      if (this.#isFull() || this.#isOver()) {
+        // Not asked is not empty.
+        if (this.messages.length === 0) this.#failures.push({ partition, error: tooLate(partition) })
+        break
+      }
+      if (this.messages.length > 0 && this.#parts.suspects.has(partition.groupId)) continue
+      await this.#ask(partition, this.#parts.limits.patienceMs)
+    }
+    const failed = this.#failures
+    if (this.messages.length > 0 || failed.length === 0) return
+    this.#failures = []
+    for (const [i, { partition, error }] of failed.entries()) {
+      const left = this.#timeLeft()
+      if (this.messages.length > 0 || this.#isOver()) this.#failures.push({ partition, error })
+      else await this.#ask(partition, Math.min(left, Math.max(left / (failed.length - i), SECOND_TRY_MS_MIN)))
+    }
+  }
+
+  /** Remembers what is still in doubt, so that a later call asks for it again. To be called at the end. */
+  end(): void {
+    const { consumerId, requestId, autoAck } = this.#request
+    if (!autoAck) return
+    for (const groupId of this.#inDoubt)
+      this.#parts.unsettled.put(consumerId, { groupId, requestId, delivered: 0 })
+    this.#inDoubt.clear()
+  }
+
+  async #ask(partition: PartitionInfo, timeoutMs: number): Promise<void> {
+    try {
+      this.#keep(partition, this.#request.requestId, await this.#fetchSettled(partition, timeoutMs))
+      this.#inDoubt.delete(partition.groupId)
+      this.#parts.suspects.cleared(partition.groupId)
+    } catch (error) {
+      this.#failed(partition, error)
+    }
+  }
+
+  /** Going on to other partitions would lose what this one may have given: it is asked again first. */
+  async #fetchSettled(partition: PartitionInfo, timeoutMs: number): Promise<readonly StoredRecord[]> {
+    try {
+      return await this.#fetch(partition, {}, timeoutMs)
+    } catch (error) {
+      if (!this.#request.autoAck || !isInDoubt(error)) throw error
+      this.#inDoubt.add(partition.groupId)
+      return await this.#fetch(
+        partition,
+        {},
+        Math.min(SETTLE_MS, Math.max(this.#timeLeft(), SECOND_TRY_MS_MIN)),
+      )
+    }
+  }
+
+  async #settleOne(partition: PartitionInfo, fetch: UnsettledFetch): Promise<void> {
+    const { unsettled, limits } = this.#parts
+    const { requestId, delivered } = fetch
+    try {
+      const timeoutMs = Math.min(limits.patienceMs, this.#timeLeft())
+      this.#keep(partition, requestId, await this.#fetch(partition, { requestId }, timeoutMs), delivered)
+    } catch (error) {
+      unsettled.put(this.#request.consumerId, fetch)
+      this.#failed(partition, error)
+    }
+  }
+
+  async #fetch(
+    partition: PartitionInfo,
+    wish: Partial<FetchWish>,
+    timeoutMs: number,
+  ): Promise<readonly StoredRecord[]> {
+    const { consumerId, requestId, autoAck } = this.#request
+    const answer = await this.#parts.partitions.fetch(
+      partition.groupId,
+      {
+        consumerId,
+        requestId,
+        messagesMax: this.#room,
+        bytesMax: this.#bytesLeft,
+        autoAck,
+        lookupOnly: false,
+        ...wish,
+      },
+      { timeoutMs: Math.max(timeoutMs, 1) },
+    )
+    try {
+      const records = recordsOf(answer)
+      if (records.length === 0) this.cursors.set(partition.groupId, answer.cursor)
+      return records
+    } catch (error) {
+      // Given, but not delivered.
+      if (answer.granted && wish.requestId === undefined) this.#inDoubt.add(partition.groupId)
+      throw error
+    }
+  }
+
+  /** Takes records into the answer while there is room; the others are kept open for a later call. */
+  #keep(partition: PartitionInfo, requestId: string, records: readonly StoredRecord[], skip = 0): void {
+    const { consumerId, autoAck } = this.#request
+    let delivered = skip
+    while (delivered < records.length && this.#room > 0) {
+      const record = records[delivered]!
+      this.messages.push(deliveredMessage(partition.name, record))
+      this.#room--
+      this.#bytesLeft -= sizeOfRecord(record)
+      delivered++
+    }
+    if (delivered > skip) this.#parts.served.served(consumerId, partition.number)
+    if (autoAck && delivered < records.length)
+      this.#parts.unsettled.put(consumerId, { groupId: partition.groupId, requestId, delivered })
+  }
+
+  #failed(partition: PartitionInfo, thrown: unknown): void {
+    this.#failures.push({ partition, error: toError(thrown) })
+    this.#parts.suspects.failed(partition.groupId)
+  }
+
+  #isFull(): boolean {
+    return this.#room === 0 || this.#bytesLeft <= 0
+  }
+
+  #isOver(): boolean {
+    return this.#request.isGone() || this.#timeLeft() <= 0
+  }
+
+  #timeLeft(): number {
+    return this.#deadline - this.#parts.clock.monotonic()
+  }
+}
+
+function tooLate(partition: PartitionInfo): BrokerError {
+  return new BrokerError('TIMEOUT', `there was no time left to ask ${partition.name}`, { outcome: 'no' })
+}
+
+function isInDoubt(error: unknown): boolean {
+  return error instanceof BrokerError ? error.outcome === 'unknown' : true
+}

@@ -1,0 +1,106 @@
+import type { AddressInfo } from 'node:net'
+import { ClusterClient } from '@sluice/client'
+import { type Clock, Closers, type Random } from '@sluice/foundation'
+import { createHttpService } from '@sluice/service'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { Administration } from './administration.js'
+import { BrokerAdmission } from './broker-admission.js'
+import type { WriteManagerConfig } from './config.js'
+import { PartitionGatherers } from './partition-gatherers.js'
+import { PartitionGrowth } from './partition-growth.js'
+import { Publishing } from './publishing.js'
+import { addRoutes } from './routes.js'
+
+/** For calls that change or read the metadata, milliseconds. */
+const METADATA_TIMEOUT_MS = 10_000
+
+export interface Surroundings {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+export interface WriteManager {
+  readonly app: FastifyInstance
+  /** Where it listens; 0 before it does. */
+  readonly port: number
+  stop(): Promise<void>
+}
+
+/** Takes produce calls and administration. Keeps nothing: any copy of it may die at any time. */
+export async function startWriteManager(
+  config: WriteManagerConfig,
+  { clock, random, logger }: Surroundings,
+  signal?: AbortSignal,
+): Promise<WriteManager> {
+  const closers = new Closers()
+  try {
+    signal?.throwIfAborted()
+    const cluster = new ClusterClient({
+      clusterId: config.clusterId,
+      nodeId: config.id,
+      seeds: config.brokers,
+      clock,
+      random,
+      logger,
+    })
+    closers.add('cluster client', () => cluster.close())
+    const { metadata } = cluster
+    const administration = new Administration({
+      metadata,
+      clock,
+      timeoutMs: METADATA_TIMEOUT_MS,
+      topicPartitionsMax: config.topicPartitionsMax,
+    })
+    const growth = new PartitionGrowth({
+      limits: config,
+      add: (topic, expectedCount) => administration.grow(topic, expectedCount),
+      clock,
+      logger,
+    })
+    const gatherers = new PartitionGatherers({
+      client: cluster.partitions,
+      clock,
+      limits: {
+        batchBytesMax: config.batchBytesMax,
+        batchRecordsMax: config.batchRecordsMax,
+        queueBytesMax: config.partitionQueueBytesMax,
+        totalBytesMax: config.queueBytesMax,
+        timeoutMs: config.produceTimeoutMs,
+      },
+      onEnd: ({ topic, groupId }, end) => {
+        const partitionCount = metadata.state.partitionsOf(topic).length
+        growth.noteEnd(topic, { groupId, end, partitionCount })
+      },
+    })
+    closers.add('gatherers', () => gatherers.close())
+    const publishing = new Publishing({
+      metadata,
+      activity: cluster.activity,
+      gatherers,
+      clock,
+      limits: config,
+    })
+    const admission = new BrokerAdmission({ cluster, clock, timeoutMs: METADATA_TIMEOUT_MS })
+    const app = createHttpService({
+      component: 'write-manager',
+      logger,
+      bodyLimitBytes: config.bodyBytesMax,
+      ready: () => metadata.ready || 'no broker has given this write manager the metadata yet',
+    })
+    // Ends only when every call under way is answered, so the gatherers are empty afterwards.
+    closers.add('http server', () => app.close())
+    const { messageBytesMax } = config
+    addRoutes(app, { cluster, administration, admission, publishing, clock, messageBytesMax })
+    cluster.start()
+    gatherers.start()
+    await app.listen({ host: config.host, port: config.port })
+    const { port } = app.server.address() as AddressInfo
+    logger.info({ host: config.host, port }, 'write manager listens')
+    return { app, port, stop: () => closers.closeAll() }
+  } catch (error) {
+    await closers.closeAll()
+    throw error
+  }
+}

@@ -1,0 +1,225 @@
+import { BrokerError, encodeRecordBatch, type RecordData } from '@sluice/domain'
+import { type Clock, invariant, toError } from '@sluice/foundation'
+import { BatchSequence } from './batch-sequence.js'
+import type { ByteBudget } from './byte-budget.js'
+
+export interface GathererLimits {
+  /** Of the records in one batch; a single record that is larger travels alone. */
+  readonly batchBytesMax: number
+  readonly batchRecordsMax: number
+  /** Of what waits for one partition, on its way included. */
+  readonly queueBytesMax: number
+  /** From the call to its answer, milliseconds. */
+  readonly timeoutMs: number
+}
+
+/** Sends one batch to the partition's leader and waits until it is stored. */
+export type SendBatch = (
+  batch: Uint8Array,
+  options: { readonly timeoutMs: number },
+) => Promise<{ readonly baseOffset: number }>
+
+/** One call's records for this partition: they stay together and in order. */
+interface Part {
+  readonly records: readonly RecordData[]
+  readonly sizeBytes: number
+  /** Monotonic milliseconds. */
+  readonly deadline: number
+  answered: boolean
+  readonly resolve: (baseOffset: number) => void
+  readonly reject: (error: Error) => void
+}
+
+interface Flight {
+  readonly parts: readonly Part[]
+  readonly since: number
+}
+
+/** A partition whose batch is on its way for so long, or failed so recently, takes no new unkeyed messages. */
+const STALL_MS = 1000
+
+/**
+ * Gathers what arrives for one partition and sends it batch by batch, never two at once: what arrives
+ * while one is on its way, or in the same turn of the event loop, travels together in the next.
+ */
+export class BatchGatherer {
+  readonly #name: string
+  readonly #send: SendBatch
+  readonly #producerId: bigint
+  readonly #sequence = new BatchSequence()
+  readonly #clock: Clock
+  readonly #budget: ByteBudget
+  readonly #limits: GathererLimits
+  #queue: Part[] = []
+  #queuedBytes = 0
+  #flight: Flight | undefined
+  #scheduled = false
+  #failedAt = -Infinity
+  #closed = false
+
+  constructor(parts: {
+    /** Of the partition, such as `orders.1`. */
+    readonly name: string
+    readonly send: SendBatch
+    /** Names this process to the brokers, which store each of its batches once. */
+    readonly producerId: bigint
+    readonly clock: Clock
+    readonly budget: ByteBudget
+    readonly limits: GathererLimits
+  }) {
+    this.#name = parts.name
+    this.#send = parts.send
+    this.#producerId = parts.producerId
+    this.#clock = parts.clock
+    this.#budget = parts.budget
+    this.#limits = parts.limits
+  }
+
+  /** True while the partition seems unable to store: other partitions are a better choice. */
+  get stalled(): boolean {
+    const now = this.#clock.monotonic()
+    return (
+      now - this.#failedAt < STALL_MS || (this.#flight !== undefined && now - this.#flight.since > STALL_MS)
+    )
+  }
+
+  /**
+   * Resolves with the offset of the first record once all are stored, in one batch.
+   * @param records not changed afterwards by the caller; within the limits of a batch
+   * @throws BrokerError OVERLOADED, TIMEOUT (its `outcome` says whether they may have been stored), and
+   * what the partition's leader refuses with
+   */
+  add(records: readonly RecordData[], sizeBytes: number): Promise<number> {
+    if (this.#closed) return Promise.reject(stopping())
+    const isFull = this.#queuedBytes > 0 && this.#queuedBytes + sizeBytes > this.#limits.queueBytesMax
+    if (isFull || !this.#budget.take(sizeBytes))
+      return Promise.reject(
+        new BrokerError(
+          'OVERLOADED',
+          isFull
+            ? `${this.#queuedBytes} bytes wait for ${this.#name} already`
+            : `${this.#budget.usedBytes} bytes wait in this process already`,
+          { outcome: 'no' },
+        ),
+      )
+    this.#queuedBytes += sizeBytes
+    return new Promise((resolve, reject) => {
+      const deadline = this.#clock.monotonic() + this.#limits.timeoutMs
+      this.#queue.push({ records, sizeBytes, deadline, answered: false, resolve, reject })
+      this.#schedule()
+    })
+  }
+
+  /** Answers whoever waited too long. A batch on its way goes on for those who still wait. */
+  expire(): void {
+    const now = this.#clock.monotonic()
+    let expired = 0
+    while (expired < this.#queue.length && this.#queue[expired]!.deadline <= now) expired++
+    for (const part of this.#queue.splice(0, expired)) {
+      this.#release(part)
+      part.reject(
+        new BrokerError(
+          'TIMEOUT',
+          `waited ${this.#limits.timeoutMs} ms for earlier messages to ${this.#name}`,
+          {
+            outcome: 'no',
+          },
+        ),
+      )
+    }
+    for (const part of this.#flight?.parts ?? []) {
+      if (part.deadline > now) break
+      if (part.answered) continue
+      part.answered = true
+      part.reject(
+        new BrokerError(
+          'TIMEOUT',
+          `${this.#name} did not confirm within ${this.#limits.timeoutMs} ms; the messages may be stored yet`,
+          { outcome: 'unknown' },
+        ),
+      )
+    }
+  }
+
+  /** Refuses what waits; what is on its way was given up by the caller already. */
+  close(): void {
+    this.#closed = true
+    for (const part of this.#queue.splice(0)) {
+      this.#release(part)
+      part.reject(stopping())
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#flight !== undefined || this.#queue.length === 0) return
+    this.#scheduled = true
+    // Behind the sockets of this turn: everything they bring travels in this batch.
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#sendNext()
+    })
+  }
+
+  #sendNext(): void {
+    const parts = this.#takeBatch()
+    if (parts.length === 0) return
+    const now = this.#clock.monotonic()
+    this.#flight = { parts, since: now }
+    // Those who wait longest for an answer decide how long it is worth trying.
+    const timeoutMs = Math.max(parts[parts.length - 1]!.deadline - now, 1)
+    this.#deliver(parts, timeoutMs).then(
+      (baseOffset) => {
+        this.#failedAt = -Infinity
+        let offset = baseOffset
+        for (const part of parts) {
+          if (!part.answered) part.resolve(offset)
+          offset += part.records.length
+        }
+        this.#landed(parts)
+      },
+      (error: unknown) => {
+        this.#failedAt = this.#clock.monotonic()
+        const failure = toError(error)
+        for (const part of parts) if (!part.answered) part.reject(failure)
+        this.#landed(parts)
+      },
+    )
+  }
+
+  async #deliver(parts: readonly Part[], timeoutMs: number): Promise<number> {
+    const records = parts.length === 1 ? parts[0]!.records : parts.flatMap((part) => part.records)
+    const number = this.#sequence.take(records.length)
+    const batch = encodeRecordBatch({ records, producerId: this.#producerId, ...number })
+    return (await this.#send(batch, { timeoutMs })).baseOffset
+  }
+
+  #landed(parts: readonly Part[]): void {
+    invariant(this.#flight?.parts === parts, 'one batch of a partition is on its way at a time')
+    this.#flight = undefined
+    for (const part of parts) this.#release(part)
+    this.#schedule()
+  }
+
+  #takeBatch(): readonly Part[] {
+    let count = 0
+    let bytes = 0
+    let records = 0
+    while (count < this.#queue.length) {
+      const part = this.#queue[count]!
+      bytes += part.sizeBytes
+      records += part.records.length
+      if (count > 0 && (bytes > this.#limits.batchBytesMax || records > this.#limits.batchRecordsMax)) break
+      count++
+    }
+    return this.#queue.splice(0, count)
+  }
+
+  #release(part: Part): void {
+    this.#queuedBytes -= part.sizeBytes
+    this.#budget.giveBack(part.sizeBytes)
+  }
+}
+
+function stopping(): BrokerError {
+  return new BrokerError('SHUTTING_DOWN', 'this process is stopping', { outcome: 'no' })
+}

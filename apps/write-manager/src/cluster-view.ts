@@ -1,0 +1,77 @@
+import type { ActivityReporter } from '@sluice/client'
+import type { MetadataState, TopicInfo } from '@sluice/metadata'
+
+/** The answers about topics, brokers and actors, as clients see them. */
+
+export interface TopicView {
+  readonly name: string
+  /** Names, in order. */
+  readonly partitions: readonly string[]
+  readonly replication_factor: number
+  readonly created_at: string
+}
+
+export interface BrokerView {
+  readonly broker_id: number
+  readonly host: string
+  readonly port: number
+  readonly status: 'alive' | 'dead'
+  readonly last_seen: string
+  /** Replicas that it holds. */
+  readonly replicas: number
+}
+
+export interface ActorView {
+  readonly type: 'producer' | 'consumer' | 'broker'
+  readonly id: number
+  readonly last_seen: string
+  /** Milliseconds since it was seen. */
+  readonly silent_ms: number
+  readonly status: 'alive' | 'dead'
+}
+
+export function topicView(topic: TopicInfo): TopicView {
+  return {
+    name: topic.name,
+    partitions: topic.partitions.map(({ name }) => name),
+    replication_factor: topic.replicationFactor,
+    created_at: new Date(topic.createdAt).toISOString(),
+  }
+}
+
+/** Every actor, with what this process knows beside the metadata, which hears of activity a little later. */
+export function actorViews(
+  state: MetadataState,
+  activity: Pick<ActivityReporter, 'lastSeen'>,
+  now: number,
+): readonly ActorView[] {
+  return Array.from(state.healthChecks(), ({ type, id, lastSeenAt }) => {
+    const own = type === 'broker' ? undefined : activity.lastSeen(type, id)
+    const seenAt = Math.max(lastSeenAt, own ?? 0)
+    const silentMs = Math.max(now - seenAt, 0)
+    return {
+      type,
+      id,
+      last_seen: new Date(seenAt).toISOString(),
+      silent_ms: silentMs,
+      status: silentMs < state.settings.deadAfterMs ? 'alive' : 'dead',
+    }
+  })
+}
+
+export function brokerViews(state: MetadataState, now: number): readonly BrokerView[] {
+  const replicas = new Map<number, number>()
+  for (const partition of state.partitions())
+    for (const id of partition.replicas) replicas.set(id, (replicas.get(id) ?? 0) + 1)
+  return Array.from(state.brokers(), ({ id, host, port }) => {
+    const seenAt = state.healthCheck('broker', id)?.lastSeenAt ?? 0
+    return {
+      broker_id: id,
+      host,
+      port,
+      status: now - seenAt < state.settings.deadAfterMs ? 'alive' : 'dead',
+      last_seen: new Date(seenAt).toISOString(),
+      replicas: replicas.get(id) ?? 0,
+    }
+  })
+}

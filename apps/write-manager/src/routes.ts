@@ -1,0 +1,129 @@
+import type { ClusterClient } from '@sluice/client'
+import { parseAddBroker, parseCreateTopic, parseProduceRequest, parseTopicRequest } from '@sluice/contracts'
+import { partitionName } from '@sluice/domain'
+import type { Clock } from '@sluice/foundation'
+import type { FastifyInstance } from 'fastify'
+import type { Administration } from './administration.js'
+import type { BrokerAdmission } from './broker-admission.js'
+import { actorViews, brokerViews, topicView } from './cluster-view.js'
+import type { Publishing } from './publishing.js'
+
+export interface RouteParts {
+  readonly cluster: Pick<ClusterClient, 'metadata' | 'activity'>
+  readonly administration: Administration
+  readonly admission: BrokerAdmission
+  readonly publishing: Publishing
+  readonly clock: Clock
+  readonly messageBytesMax: number
+}
+
+const DESCRIPTION = {
+  status: 'success',
+  name: 'sluice',
+  message: 'Sluice: a message broker. Publish with POST /producer/produce, read with GET /consumer/consume.',
+  calls: [
+    'POST /topics',
+    'GET /topics',
+    'GET /topics/{topic}',
+    'POST /partition',
+    'POST /producer/register',
+    'POST /producer/produce',
+    'POST /consumer/register',
+    'GET /consumer/consume',
+    'POST /consumer/ack',
+    'POST /consumer/seek',
+    'GET /consumer/lag',
+    'GET /size',
+    'POST /broker',
+    'GET /brokers',
+    'GET /health-checks',
+  ],
+} as const
+
+export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
+  app.get('/', () => DESCRIPTION)
+  addProducerRoutes(app, parts)
+  addTopicRoutes(app, parts)
+  addClusterRoutes(app, parts)
+}
+
+function addProducerRoutes(
+  app: FastifyInstance,
+  { administration, publishing, messageBytesMax }: RouteParts,
+): void {
+  app.post('/producer/register', async (request) => {
+    const { topic, topicField } = parseTopicRequest(request.body)
+    const producerId = await administration.registerProducer({ topic, topicField })
+    return {
+      status: 'success',
+      producer_id: producerId,
+      topic,
+      message: `Producer ID ${producerId} registered for topic ${topic}`,
+    }
+  })
+
+  app.post('/producer/produce', async (request) => {
+    const call = parseProduceRequest(request.body, { messageBytesMax })
+    const published = await publishing.publish(call)
+    const message = `Producer ID ${call.producerId} published in topic ${call.topic}`
+    if (call.single) return { status: 'success', ...published[0]!, message }
+    return { status: 'success', count: published.length, messages: published, message }
+  })
+}
+
+function addTopicRoutes(app: FastifyInstance, { administration, cluster }: RouteParts): void {
+  app.post('/topics', async (request) => {
+    const topic = await administration.createTopic(parseCreateTopic(request.body))
+    return {
+      status: 'success',
+      topic: topic.name,
+      ...topicView(topic),
+      message: `Topic ${partitionName(topic.name, 1)} created successfully`,
+    }
+  })
+
+  app.get('/topics', () => {
+    const details = Array.from(cluster.metadata.state.topics(), topicView)
+    return {
+      status: 'success',
+      topics: details.map(({ name }) => name),
+      details,
+      message: `${details.length} topics`,
+    }
+  })
+
+  app.get<{ Params: { topic: string } }>('/topics/:topic', async (request) => {
+    const topic = await administration.topic(parseTopicRequest({ topic: request.params.topic }))
+    return { status: 'success', topic: topic.name, ...topicView(topic), message: `Topic ${topic.name}` }
+  })
+
+  app.post('/partition', async (request) => {
+    const partition = await administration.addPartition(parseTopicRequest(request.body))
+    return {
+      status: 'success',
+      partition,
+      message: `Partition ${partition} created successfully`,
+    }
+  })
+}
+
+function addClusterRoutes(app: FastifyInstance, { admission, cluster, clock }: RouteParts): void {
+  app.post('/broker', async (request) => {
+    const brokerId = await admission.add(parseAddBroker(request.body))
+    return {
+      status: 'success',
+      broker_id: brokerId,
+      message: `Broker ID ${brokerId} created successfully`,
+    }
+  })
+
+  app.get('/brokers', () => {
+    const brokers = brokerViews(cluster.metadata.state, clock.now())
+    return { status: 'success', brokers, message: `${brokers.length} brokers` }
+  })
+
+  app.get('/health-checks', () => {
+    const actors = actorViews(cluster.metadata.state, cluster.activity, clock.now())
+    return { status: 'success', health_checks: actors, message: `${actors.length} actors` }
+  })
+}

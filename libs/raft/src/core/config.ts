@@ -1,0 +1,61 @@
+import { invariant, type Random } from '@sluice/foundation'
+import type { HardState, LogIndex, LogView, NodeId, RaftGroupId } from './types.js'
+
+export interface CoreConfig {
+  readonly id: NodeId
+  readonly group: RaftGroupId
+  /** At least one; this node is among them or among the learners. */
+  readonly voters: readonly NodeId[]
+  /** Receive the log, but never vote or count. */
+  readonly learners?: readonly NodeId[]
+  /** Ticks without a leader before an election, plus a random part of up to the same length. Default 10. */
+  readonly electionTicks?: number
+  /** Ticks between two heartbeats; below `electionTicks`. Default 1. */
+  readonly heartbeatTicks?: number
+  /** Appends sent to a peer and not answered. Default 64. */
+  readonly inflightMessagesMax?: number
+  /** The same in bytes; an append may start below it and go beyond. Default 8 MiB. */
+  readonly inflightBytesMax?: number
+  /** One append holds so much, or a single larger entry. Four times this is applied at a time. Default 1 MiB. */
+  readonly appendBytesMax?: number
+  /** Proposals beyond this much that is not committed are refused, unless nothing is. Default 64 MiB. */
+  readonly uncommittedBytesMax?: number
+  readonly random: Random
+  readonly log: LogView
+  /** As recovered; all of `log` is durable. */
+  readonly hardState: HardState
+  /** What the state machine has already; at or after the compacted end of the log and within it. */
+  readonly applied: LogIndex
+}
+
+export interface CoreLimits {
+  readonly electionTicks: number
+  readonly heartbeatTicks: number
+  readonly inflightMessagesMax: number
+  readonly inflightBytesMax: number
+  readonly appendBytesMax: number
+  readonly uncommittedBytesMax: number
+}
+
+const MIB = 1024 * 1024
+
+/** The limits of a configuration that is checked. */
+export function limitsOf(config: CoreConfig): CoreLimits {
+  const members = [...config.voters, ...(config.learners ?? [])]
+  invariant(config.voters.length > 0, 'a group has a voter')
+  invariant(new Set(members).size === members.length, 'a member is listed once')
+  invariant(members.includes(config.id), 'a node runs groups only that it is a member of')
+  invariant(config.applied >= config.log.compactedIndex, 'what is compacted has been applied')
+  invariant(config.applied <= config.log.lastIndex, 'what was applied is in the log, or its disk lost data')
+  const limits = {
+    electionTicks: config.electionTicks ?? 10,
+    heartbeatTicks: config.heartbeatTicks ?? 1,
+    inflightMessagesMax: config.inflightMessagesMax ?? 64,
+    inflightBytesMax: config.inflightBytesMax ?? 8 * MIB,
+    appendBytesMax: config.appendBytesMax ?? MIB,
+    uncommittedBytesMax: config.uncommittedBytesMax ?? 64 * MIB,
+  }
+  for (const limit of Object.values(limits)) invariant(limit >= 1, 'limits are positive')
+  invariant(limits.heartbeatTicks < limits.electionTicks, 'heartbeats come more often than elections')
+  return limits
+}

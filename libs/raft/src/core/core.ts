@@ -1,0 +1,353 @@
+import { invariant, unreachable } from '@sluice/foundation'
+import type { CoreConfig } from './config.js'
+import { Election, type ElectionKind } from './election.js'
+import { receiveAppend, receiveHeartbeat, refuseStaleLeader } from './follower.js'
+import { Leader, type Proposal, type ProposeResult } from './leader.js'
+import { BY_TRANSFER } from './message.js'
+import { NodeState } from './node-state.js'
+import type { PeerProgress } from './progress.js'
+import {
+  type Entry,
+  type LogIndex,
+  MessageKind,
+  type NodeId,
+  type RaftGroupId,
+  type RaftMessage,
+  type RaftOutput,
+  Role,
+  type Term,
+} from './types.js'
+import { answerVoteRequest, refuseVoteRequest } from './voter.js'
+
+export type ReadIndexResult =
+  { readonly kind: 'accepted' } | { readonly kind: 'not-leader'; readonly leader: NodeId | 0 }
+
+/**
+ * One node of one Raft group: the same calls always give the same output. Nothing here waits, knows
+ * the time or touches the world; the host writes and sends what `take` hands out.
+ *
+ *                 timeout                won                    won, own vote durable
+ *     follower ───────────▶ pre-candidate ───▶ candidate ──────────────────▶ leader
+ *        ▲ ◀── leader heard, later term, lost ──┘  │                          │
+ *        └─────────────────────────────────────────┴── later term, no quorum ─┘
+ *
+ * A storage error is the end of a core: it must get no further call, and nothing it said may leave.
+ */
+export class RaftCore {
+  readonly id: NodeId
+  readonly group: RaftGroupId
+  readonly voters: readonly NodeId[]
+  readonly #state: NodeState
+  #leader: Leader | undefined
+  #election: Election | undefined
+  #persistId = 0
+  /** End of the range that the host is applying; `applied` when it is not. */
+  #applyingTo: LogIndex
+
+  constructor(config: CoreConfig) {
+    this.#state = new NodeState(config)
+    this.id = config.id
+    this.group = config.group
+    this.voters = this.#state.voters
+    this.#applyingTo = config.applied
+  }
+
+  get role(): Role {
+    return this.#state.role
+  }
+
+  get term(): Term {
+    return this.#state.term
+  }
+
+  get vote(): NodeId | 0 {
+    return this.#state.vote
+  }
+
+  /** 0 when none is known. */
+  get leader(): NodeId | 0 {
+    return this.#state.leader
+  }
+
+  get commit(): LogIndex {
+    return this.#state.commit
+  }
+
+  /** What the host has reported through `appliedTo`. */
+  get applied(): LogIndex {
+    return this.#state.applied
+  }
+
+  /** Own entries up to here are durable, and still the ones in the log. */
+  get durableIndex(): LogIndex {
+    return this.#state.log.durableIndex
+  }
+
+  /** One tick of the host's clock is over. */
+  tick(): void {
+    const state = this.#state
+    if (this.#leader !== undefined) {
+      if (this.#leader.tick() === 'quorum-lost') this.#follow(state.term, 0)
+      return
+    }
+    state.electionElapsed++
+    if (state.electionDue) this.#startElection('pre-vote')
+    else this.#election?.tick()
+  }
+
+  /** Starts an election now, with a pre-vote. Nothing happens on a leader or a learner. */
+  campaign(): void {
+    if (this.#leader === undefined && this.#state.isVoter) this.#startElection('pre-vote')
+  }
+
+  /**
+   * A message of a peer; `entries` are those of an APPEND. They may come late, twice or out of order.
+   * Never throws on account of what they say: what makes no sense is dropped.
+   */
+  step(message: RaftMessage, entries: readonly Entry[]): void {
+    const state = this.#state
+    if (message.to !== state.id || !state.isMember(message.from)) return
+    if (message.term < state.term) {
+      this.#answerEarlierTerm(message)
+      return
+    }
+    if (message.term > state.term && !this.#enterLaterTerm(message)) return
+    this.#receive(message, entries)
+  }
+
+  /** Appends to the log, when this node leads. The bytes must not change afterwards. */
+  propose(proposals: readonly Proposal[]): ProposeResult {
+    if (this.#leader === undefined) return { kind: 'not-leader', leader: this.#state.leader }
+    return this.#leader.propose(proposals)
+  }
+
+  /** Asks for the index to read at, answered through `reads` or `readsRefused`. Tokens are the caller's, each used once. */
+  readIndex(token: number): ReadIndexResult {
+    if (this.#leader === undefined) return { kind: 'not-leader', leader: this.#state.leader }
+    this.#leader.askRead(token)
+    return { kind: 'accepted' }
+  }
+
+  /**
+   * Lets `to` take over once it has the whole log. Proposals are refused until then, or until an
+   * election timeout is over. False when this node does not lead or `to` cannot take over.
+   */
+  transferLeadership(to: NodeId): boolean {
+    return this.#leader?.transfer(to) ?? false
+  }
+
+  /** The link to `peer` broke: what was sent may be lost, and when it leads, others should campaign soon. */
+  unreachable(peer: NodeId): void {
+    if (this.#leader !== undefined) this.#leader.unreachable(peer)
+    else if (peer !== 0 && peer === this.#state.leader) this.#state.forgetLeader()
+  }
+
+  /** Everything handed out with this id or a smaller one is durable. */
+  persisted(persistId: number): void {
+    invariant(persistId <= this.#persistId, 'only what was handed out becomes durable')
+    this.#state.log.persisted(persistId)
+    this.#leader?.ownLogPersisted()
+    this.#election?.persisted(persistId)
+    this.#settleElection()
+  }
+
+  /** The host has applied everything up to `index`, which is within the range it was given. */
+  appliedTo(index: LogIndex): void {
+    invariant(index <= this.#applyingTo, 'only what was handed out is applied')
+    this.#state.appliedTo(index)
+  }
+
+  /** Up to here no member needs the log from this node, and this node has applied it. */
+  compactionLimit(): LogIndex {
+    const heldByAll = this.#leader?.smallestMatch() ?? this.#state.heldByAll
+    return Math.min(heldByAll, this.#state.applied)
+  }
+
+  /** What the leader knows of a peer; `undefined` on others and for itself. */
+  progress(peer: NodeId): PeerProgress | undefined {
+    return this.#leader?.progress(peer)
+  }
+
+  hasOutput(): boolean {
+    const state = this.#state
+    return (
+      state.hardStateChanged ||
+      state.changed ||
+      state.log.hasPending ||
+      !state.outgoing.isEmpty ||
+      this.#leader?.needsFlush === true ||
+      this.#mayApply
+    )
+  }
+
+  /** What the host must do now, all of it, in the order of the fields. */
+  take(): RaftOutput {
+    const state = this.#state
+    this.#leader?.flush()
+    const stores = state.hardStateChanged || state.log.hasPending
+    const persistId = stores ? ++this.#persistId : 0
+    if (stores) this.#election?.handedOut(persistId)
+    const hardState = stores ? state.takeHardState() : undefined
+    const { truncateFrom, entries } = state.log.handOut(persistId)
+    const applyFrom = this.#applyingTo + 1
+    if (this.#mayApply) this.#applyingTo = this.#applyLimit()
+    return {
+      persistId,
+      hardState,
+      truncateFrom,
+      entries,
+      sendNow: state.outgoing.takeNow(),
+      sendAfterPersist: state.outgoing.takeAfterPersist(),
+      applyFrom,
+      applyTo: this.#applyingTo,
+      reads: state.outgoing.takeReads(),
+      readsRefused: state.outgoing.takeReadsRefused(),
+      stateChanged: state.takeChanged(),
+    }
+  }
+
+  /** One range is applied at a time. */
+  get #mayApply(): boolean {
+    const { applied, commit, log } = this.#state
+    return this.#applyingTo === applied && applied < Math.min(commit, log.durableIndex)
+  }
+
+  /** At least one entry, and more while they fit. */
+  #applyLimit(): LogIndex {
+    const { applied, commit, log, limits } = this.#state
+    const limit = Math.min(commit, log.durableIndex)
+    let last = applied + 1
+    let bytes = log.costBytes(last)
+    while (last < limit && (bytes += log.costBytes(last + 1)) <= limits.appendBytesMax * 4) last++
+    return last
+  }
+
+  /** Those who are behind are told, where that ends what they do in vain. */
+  #answerEarlierTerm(message: RaftMessage): void {
+    switch (message.kind) {
+      case MessageKind.APPEND:
+      case MessageKind.HEARTBEAT:
+        refuseStaleLeader(this.#state, message)
+        break
+      case MessageKind.PRE_VOTE:
+      case MessageKind.VOTE:
+        refuseVoteRequest(this.#state, message)
+        break
+      default:
+    }
+  }
+
+  /** True when the message is for this node as it is then. */
+  #enterLaterTerm(message: RaftMessage): boolean {
+    const state = this.#state
+    switch (message.kind) {
+      case MessageKind.PRE_VOTE:
+        return !state.hearsLeader
+      case MessageKind.PRE_VOTE_RESPONSE:
+        // Granted, it names the term asked for, which nobody has entered yet.
+        if (message.reject) this.#follow(message.term, 0)
+        return !message.reject
+      case MessageKind.VOTE:
+        if (!state.isVoter || (state.hearsLeader && message.hint !== BY_TRANSFER)) return false
+        this.#follow(message.term, 0)
+        return true
+      case MessageKind.APPEND:
+      case MessageKind.HEARTBEAT:
+        this.#follow(message.term, message.from)
+        return true
+      default:
+        this.#follow(message.term, 0)
+        return true
+    }
+  }
+
+  /** A message of this term, or one about a pre-vote. */
+  #receive(message: RaftMessage, entries: readonly Entry[]): void {
+    switch (message.kind) {
+      case MessageKind.PRE_VOTE:
+      case MessageKind.VOTE:
+        answerVoteRequest(this.#state, message)
+        break
+      case MessageKind.PRE_VOTE_RESPONSE:
+      case MessageKind.VOTE_RESPONSE:
+        this.#receiveVote(message)
+        break
+      case MessageKind.APPEND:
+        if (this.#hearLeader(message.from)) receiveAppend(this.#state, message, entries)
+        break
+      case MessageKind.HEARTBEAT:
+        if (this.#hearLeader(message.from)) receiveHeartbeat(this.#state, message)
+        break
+      case MessageKind.APPEND_RESPONSE:
+        this.#leader?.receiveAppendResponse(message)
+        break
+      case MessageKind.HEARTBEAT_RESPONSE:
+        this.#leader?.receiveHeartbeatResponse(message)
+        break
+      case MessageKind.TIMEOUT_NOW:
+        this.#takeOver(message.from)
+        break
+      case MessageKind.READ_INDEX:
+      case MessageKind.READ_INDEX_RESPONSE:
+        // Reserved: reads are answered by the leader to its own host only.
+        break
+      default:
+        unreachable(message.kind)
+    }
+  }
+
+  /** "If votes received from majority of servers: become leader" (figure 2). */
+  #receiveVote(message: RaftMessage): void {
+    const election = this.#election
+    const preVote = message.kind === MessageKind.PRE_VOTE_RESPONSE
+    if (election === undefined || preVote !== (election.kind === 'pre-vote')) return
+    // A refused pre-vote comes in our own term, a granted one in the term that we asked for.
+    if (preVote && message.term !== this.#state.term + (message.reject ? 0 : 1)) return
+    election.answer(message)
+    this.#settleElection()
+  }
+
+  /** The sender leads this term. False for what cannot be: two leaders in it. */
+  #hearLeader(from: NodeId): boolean {
+    const state = this.#state
+    if (this.#leader !== undefined || (state.leader !== 0 && state.leader !== from)) return false
+    if (this.#election !== undefined || state.leader === 0) this.#follow(state.term, from)
+    else state.electionElapsed = 0
+    return true
+  }
+
+  #takeOver(leader: NodeId): void {
+    const state = this.#state
+    if (!state.isVoter || this.#leader !== undefined || state.role === Role.CANDIDATE) return
+    if (state.leader === 0 || state.leader === leader) this.#startElection('transfer')
+  }
+
+  #startElection(kind: ElectionKind): void {
+    if (kind === 'pre-vote') this.#state.becomePreCandidate()
+    else this.#state.becomeCandidate()
+    this.#election = new Election(this.#state, kind)
+    this.#settleElection()
+  }
+
+  #settleElection(): void {
+    const election = this.#election
+    if (election === undefined) return
+    const outcome = election.outcome
+    if (outcome === 'lost') this.#follow(this.#state.term, 0)
+    else if (outcome === 'won' && election.kind === 'pre-vote') this.#startElection('vote')
+    else if (outcome === 'won') this.#lead()
+  }
+
+  #lead(): void {
+    this.#election = undefined
+    this.#state.becomeLeader()
+    this.#leader = new Leader(this.#state)
+  }
+
+  #follow(term: Term, leader: NodeId | 0): void {
+    this.#leader?.abandon()
+    this.#leader = undefined
+    this.#election = undefined
+    this.#state.becomeFollower(term, leader)
+  }
+}

@@ -1,0 +1,202 @@
+import { invariant, type Random } from '@sluice/foundation'
+import { type CoreConfig, type CoreLimits, limitsOf } from './config.js'
+import { Outgoing } from './outgoing.js'
+import { RaftLog } from './raft-log.js'
+import { type HardState, type LogIndex, type NodeId, type RaftGroupId, Role, type Term } from './types.js'
+
+export interface Peer {
+  readonly id: NodeId
+  readonly isVoter: boolean
+}
+
+/** What a node is in every role: its membership, term, vote, log and clock in ticks. */
+export class NodeState {
+  readonly id: NodeId
+  readonly group: RaftGroupId
+  readonly voters: readonly NodeId[]
+  /** Every member but this one. */
+  readonly peers: readonly Peer[]
+  readonly isVoter: boolean
+  readonly limits: CoreLimits
+  readonly log: RaftLog
+  readonly outgoing = new Outgoing()
+
+  /** Ticks since a leader was heard, a vote was given, or the own election began. */
+  electionElapsed = 0
+  /** Every member has the log up to here, and it is committed, as the leaders told so far. Never decreases. */
+  heldByAll: LogIndex = 0
+
+  readonly #random: Random
+  readonly #peersById = new Map<NodeId, Peer>()
+  #role: Role
+  #term: Term
+  #vote: NodeId | 0
+  #leader: NodeId | 0 = 0
+  #commit: LogIndex
+  #applied: LogIndex
+  #electionTimeout = 0
+  #changed = false
+  #hardStateChanged = false
+  #commitHandedOut: LogIndex
+
+  constructor(config: CoreConfig) {
+    this.limits = limitsOf(config)
+    this.id = config.id
+    this.group = config.group
+    this.voters = [...config.voters]
+    this.isVoter = config.voters.includes(config.id)
+    this.log = new RaftLog(config.log)
+    this.#random = config.random
+    for (const id of config.voters) this.#peersById.set(id, { id, isVoter: true })
+    for (const id of config.learners ?? []) this.#peersById.set(id, { id, isVoter: false })
+    this.#peersById.delete(config.id)
+    this.peers = [...this.#peersById.values()]
+    this.#role = this.#passiveRole
+    this.#term = config.hardState.term
+    this.#vote = config.hardState.vote
+    this.#commit = Math.max(Math.min(config.hardState.commit, config.log.lastIndex), config.applied)
+    this.#commitHandedOut = config.hardState.commit
+    this.#applied = config.applied
+    invariant(this.#term >= this.log.lastTerm, 'no entry is of a later term than the node')
+    this.restartElectionTimer()
+  }
+
+  get role(): Role {
+    return this.#role
+  }
+
+  get term(): Term {
+    return this.#term
+  }
+
+  get vote(): NodeId | 0 {
+    return this.#vote
+  }
+
+  /** The leader of this term, when this node knows it and has not lost the link to it. */
+  get leader(): NodeId | 0 {
+    return this.#leader
+  }
+
+  get commit(): LogIndex {
+    return this.#commit
+  }
+
+  get applied(): LogIndex {
+    return this.#applied
+  }
+
+  get hardStateChanged(): boolean {
+    return this.#hardStateChanged
+  }
+
+  /** Role, term or leader changed since the last `takeChanged`. */
+  get changed(): boolean {
+    return this.#changed
+  }
+
+  get electionDue(): boolean {
+    return this.isVoter && this.electionElapsed >= this.#electionTimeout
+  }
+
+  /** No server votes another leader away while it hears one (Raft thesis §4.2.3). A leader checks its quorum itself. */
+  get hearsLeader(): boolean {
+    if (this.#role === Role.LEADER) return true
+    return this.#leader !== 0 && this.electionElapsed < this.limits.electionTicks
+  }
+
+  isMember(id: NodeId): boolean {
+    return this.#peersById.has(id)
+  }
+
+  isVotingPeer(id: NodeId): boolean {
+    return this.#peersById.get(id)?.isVoter === true
+  }
+
+  /** Neither leads nor seeks to, in this term or a later one. */
+  becomeFollower(term: Term, leader: NodeId | 0): void {
+    if (this.#role !== this.#passiveRole || leader !== 0) this.restartElectionTimer()
+    this.#enter({ role: this.#passiveRole, term, leader })
+  }
+
+  becomePreCandidate(): void {
+    this.restartElectionTimer()
+    this.#enter({ role: Role.PRE_CANDIDATE, term: this.#term, leader: 0 })
+  }
+
+  /** "To begin an election, a follower increments its current term … It then votes for itself" (§5.2). */
+  becomeCandidate(): void {
+    this.restartElectionTimer()
+    this.#enter({ role: Role.CANDIDATE, term: this.#term + 1, leader: 0 })
+    this.castVote(this.id)
+  }
+
+  becomeLeader(): void {
+    invariant(this.#role === Role.CANDIDATE, 'only a candidate becomes leader')
+    this.electionElapsed = 0
+    this.#enter({ role: Role.LEADER, term: this.#term, leader: this.id })
+  }
+
+  castVote(candidate: NodeId): void {
+    invariant(this.#vote === 0 || this.#vote === candidate, 'one vote is given a term')
+    if (this.#vote === candidate) return
+    this.#vote = candidate
+    this.#hardStateChanged = true
+  }
+
+  /** "If leaderCommit > commitIndex, set commitIndex" (Raft paper, figure 2); never backwards. */
+  commitTo(index: LogIndex): boolean {
+    if (index <= this.#commit) return false
+    invariant(index <= this.log.lastIndex, 'what is committed is in the log')
+    this.#commit = index
+    return true
+  }
+
+  appliedTo(index: LogIndex): void {
+    invariant(index >= this.#applied, 'nothing is applied twice')
+    this.#applied = index
+  }
+
+  /** The link to the leader broke: an election follows soon, unless the leader is heard again before. */
+  forgetLeader(): void {
+    this.#enter({ role: this.#role, term: this.#term, leader: 0 })
+    const soon = this.#electionTimeout - 1 - this.#random.below(3)
+    this.electionElapsed = Math.max(this.electionElapsed, soon)
+  }
+
+  restartElectionTimer(): void {
+    this.electionElapsed = 0
+    this.#electionTimeout = this.limits.electionTicks + this.#random.below(this.limits.electionTicks)
+  }
+
+  takeChanged(): boolean {
+    const changed = this.#changed
+    this.#changed = false
+    return changed
+  }
+
+  /** What goes with the next write; a commit index alone is not worth one, it travels with others. */
+  takeHardState(): HardState | undefined {
+    if (!this.#hardStateChanged && this.#commit === this.#commitHandedOut) return undefined
+    this.#hardStateChanged = false
+    this.#commitHandedOut = this.#commit
+    return { term: this.#term, vote: this.#vote, commit: this.#commit }
+  }
+
+  get #passiveRole(): Role {
+    return this.isVoter ? Role.FOLLOWER : Role.LEARNER
+  }
+
+  #enter(next: { readonly role: Role; readonly term: Term; readonly leader: NodeId | 0 }): void {
+    invariant(next.term >= this.#term, 'terms never go back')
+    if (next.term !== this.#term) {
+      this.#term = next.term
+      this.#vote = 0
+      this.#hardStateChanged = true
+      this.#changed = true
+    }
+    if (next.role !== this.#role || next.leader !== this.#leader) this.#changed = true
+    this.#role = next.role
+    this.#leader = next.leader
+  }
+}

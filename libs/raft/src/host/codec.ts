@@ -1,0 +1,144 @@
+import {
+  type Entry,
+  EntryKind,
+  MessageKind,
+  type NodeId,
+  type RaftGroupId,
+  type RaftMessage,
+} from '../core/types.js'
+
+/** Bytes that are no frame of this version. The frame is dropped; nothing of it has taken effect. */
+export class RaftDecodeError extends Error {
+  override readonly name = 'RaftDecodeError'
+}
+
+/** A message with the group it belongs to and, for an APPEND, the entries it names. */
+export interface RoutedMessage {
+  readonly group: RaftGroupId
+  readonly message: RaftMessage
+  readonly entries: readonly Entry[]
+}
+
+/*
+ * Frame, little endian: version u8 = 1, then messages until the end:
+ *
+ *   group u32 | kind u8 | flags u8 (1 = reject) | pad u16 | term | index | logTerm | commit | hint |
+ *   hintTerm | context (f64 each, non-negative safe integers) | count u32 | count × entry
+ *   entry: term f64 | kind u8 | size u32 | data       its index is the message's index + 1, + 2, …
+ *
+ * The sender is the link's peer and the receiver is this node: neither is on the wire.
+ */
+const VERSION = 1
+const MESSAGE_BYTES = 8 + 7 * 8 + 4
+const ENTRY_BYTES = 13
+const NO_ENTRIES: readonly Entry[] = []
+
+export function messageSizeBytes(routed: RoutedMessage): number {
+  let size = MESSAGE_BYTES
+  for (const entry of routed.entries) size += ENTRY_BYTES + entry.data.length
+  return size
+}
+
+export function encodeFrame(messages: readonly RoutedMessage[]): Uint8Array {
+  let size = 1
+  for (const routed of messages) size += messageSizeBytes(routed)
+  const bytes = new Uint8Array(size)
+  const view = new DataView(bytes.buffer)
+  view.setUint8(0, VERSION)
+  let at = 1
+  for (const { group, message, entries } of messages) {
+    view.setUint32(at, group, true)
+    view.setUint8(at + 4, message.kind)
+    view.setUint8(at + 5, message.reject ? 1 : 0)
+    view.setFloat64(at + 8, message.term, true)
+    view.setFloat64(at + 16, message.index, true)
+    view.setFloat64(at + 24, message.logTerm, true)
+    view.setFloat64(at + 32, message.commit, true)
+    view.setFloat64(at + 40, message.hint, true)
+    view.setFloat64(at + 48, message.hintTerm, true)
+    view.setFloat64(at + 56, message.context, true)
+    view.setUint32(at + 64, entries.length, true)
+    at += MESSAGE_BYTES
+    for (const entry of entries) {
+      view.setFloat64(at, entry.term, true)
+      view.setUint8(at + 8, entry.kind)
+      view.setUint32(at + 9, entry.data.length, true)
+      bytes.set(entry.data, at + ENTRY_BYTES)
+      at += ENTRY_BYTES + entry.data.length
+    }
+  }
+  return bytes
+}
+
+/**
+ * The messages of a frame. Entry data are views of `bytes`, which must not change afterwards.
+ * @throws RaftDecodeError before anything is handed out
+ */
+export function decodeFrame(
+  bytes: Uint8Array,
+  link: { readonly from: NodeId; readonly to: NodeId },
+): readonly RoutedMessage[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (bytes.length < 1 || view.getUint8(0) !== VERSION) throw new RaftDecodeError('frame of another version')
+  const messages: RoutedMessage[] = []
+  let at = 1
+  while (at < bytes.length) {
+    if (bytes.length - at < MESSAGE_BYTES) throw new RaftDecodeError('frame ends inside a message')
+    const kind = view.getUint8(at + 4)
+    if (!isMessageKind(kind)) throw new RaftDecodeError(`message of unknown kind ${kind}`)
+    const count = view.getUint32(at + 64, true)
+    const message: RaftMessage = {
+      kind,
+      from: link.from,
+      to: link.to,
+      term: natural(view, at + 8),
+      index: natural(view, at + 16),
+      logTerm: natural(view, at + 24),
+      commit: natural(view, at + 32),
+      reject: view.getUint8(at + 5) === 1,
+      hint: natural(view, at + 40),
+      hintTerm: natural(view, at + 48),
+      context: natural(view, at + 56),
+      count,
+    }
+    const group = view.getUint32(at, true) as RaftGroupId
+    at += MESSAGE_BYTES
+    if (count * ENTRY_BYTES > bytes.length - at) throw new RaftDecodeError('frame ends inside the entries')
+    let entries = NO_ENTRIES
+    if (count > 0) {
+      const decoded: Entry[] = []
+      for (let i = 1; i <= count; i++) at = decodeEntry(bytes, view, at, message.index + i, decoded)
+      entries = decoded
+    }
+    messages.push({ group, message, entries })
+  }
+  return messages
+}
+
+function decodeEntry(bytes: Uint8Array, view: DataView, at: number, index: number, into: Entry[]): number {
+  if (bytes.length - at < ENTRY_BYTES) throw new RaftDecodeError('frame ends inside an entry')
+  const kind = view.getUint8(at + 8)
+  if (!isEntryKind(kind)) throw new RaftDecodeError(`entry of unknown kind ${kind}`)
+  const size = view.getUint32(at + 9, true)
+  const start = at + ENTRY_BYTES
+  if (size > bytes.length - start) throw new RaftDecodeError('frame ends inside an entry')
+  into.push({ index, term: natural(view, at), kind, data: bytes.subarray(start, start + size) })
+  return start + size
+}
+
+function natural(view: DataView, at: number): number {
+  const value = view.getFloat64(at, true)
+  if (!Number.isSafeInteger(value) || value < 0) throw new RaftDecodeError(`${value} is no term or index`)
+  return value
+}
+
+const MESSAGE_KINDS: ReadonlySet<number> = new Set(Object.values(MessageKind))
+const ENTRY_KINDS: ReadonlySet<number> = new Set(Object.values(EntryKind))
+
+function isMessageKind(value: number): value is MessageKind {
+  return MESSAGE_KINDS.has(value)
+}
+
+function isEntryKind(value: number): value is EntryKind {
+  return ENTRY_KINDS.has(value)
+}

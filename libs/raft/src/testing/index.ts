@@ -1,0 +1,14 @@
+export {
+  command,
+  CoreDriver,
+  type DriverOptions,
+  entriesOfTerms,
+  type Envelope,
+  nodeId,
+} from './core-driver.js'
+export { InvariantBroken, type InvariantCheck, type ObservedNode } from './invariants/invariant-check.js'
+export { MemoryLog } from './memory-log.js'
+export { ScriptCluster } from './script-cluster.js'
+export { type Sabotage } from './sim-node.js'
+export { simulate, SimulationFailure } from './simulate.js'
+export { World, type WorldOptions, type WorldReport } from './world.js'

@@ -1,0 +1,86 @@
+import { constants } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
+import { type DirectoryLock, lockDirectory } from './lock.js'
+
+/** An open file of the log. */
+export interface WalFile {
+  /** Resolves with the number of bytes written; fewer than given is a failure of the disk. */
+  write(bytes: Uint8Array, position: number): Promise<number>
+  /** Fills `bytes` from `position` on; resolves with the number of bytes read, 0 at the end of the file. */
+  read(bytes: Uint8Array, position: number): Promise<number>
+  /** Makes everything written before durable, the file's size included. */
+  sync(): Promise<void>
+  /** Bytes. */
+  size(): Promise<number>
+  close(): Promise<void>
+}
+
+/** What the log asks of a file system; the seam where tests put faults. */
+export interface WalFiles {
+  makeDirectory(directory: string): Promise<void>
+  /** File names, in any order. */
+  list(directory: string): Promise<string[]>
+  /** `create` makes the file or empties it. */
+  open(path: string, mode: 'create' | 'existing'): Promise<WalFile>
+  rename(from: string, to: string): Promise<void>
+  remove(path: string): Promise<void>
+  /** Makes creations, renames and removals in the directory durable. */
+  syncDirectory(directory: string): Promise<void>
+  /**
+   * Keeps other processes out until released.
+   * @throws WalLockedError when one is in
+   */
+  lock(directory: string): Promise<DirectoryLock>
+}
+
+class NodeFile implements WalFile {
+  readonly #handle: FileHandle
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle
+  }
+
+  async write(bytes: Uint8Array, position: number): Promise<number> {
+    return (await this.#handle.write(bytes, 0, bytes.length, position)).bytesWritten
+  }
+
+  async read(bytes: Uint8Array, position: number): Promise<number> {
+    return (await this.#handle.read(bytes, 0, bytes.length, position)).bytesRead
+  }
+
+  sync(): Promise<void> {
+    return this.#handle.datasync()
+  }
+
+  async size(): Promise<number> {
+    return (await this.#handle.stat()).size
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close()
+  }
+}
+
+const CREATE = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC
+
+/** The real file system. */
+export const nodeFiles: WalFiles = {
+  async makeDirectory(directory) {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+  },
+  list: (directory) => readdir(directory),
+  async open(path, mode) {
+    return new NodeFile(await open(path, mode === 'create' ? CREATE : constants.O_RDWR, 0o600))
+  },
+  rename,
+  remove: unlink,
+  async syncDirectory(directory) {
+    const handle = await open(directory, constants.O_RDONLY)
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  },
+  lock: lockDirectory,
+}

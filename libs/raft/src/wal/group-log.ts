@@ -1,0 +1,235 @@
+import type { Entry, HardState, LogIndex, LogView, RaftGroupId, Term } from '../core/types.js'
+import type { BatchReader } from './batch-reader.js'
+import type { EntryCache } from './entry-cache.js'
+import { EntryIndex, type EntryLocation } from './entry-index.js'
+import { EntryTail } from './entry-tail.js'
+import { WalRangeError } from './errors.js'
+import { EMPTY_HARD_STATE, type GroupDefinition, type GroupSummary } from './group-definition.js'
+import { TermRuns } from './term-runs.js'
+
+/** What one group wants stored, in this order; all of it or nothing survives a crash. */
+export interface WalWrite {
+  readonly group: RaftGroupId
+  readonly hardState?: HardState
+  /** The log loses everything from here on before `entries` are added. */
+  readonly truncateFrom?: LogIndex
+  /** Follow the last entry without gaps. Neither they nor their data may change afterwards: they are kept. */
+  readonly entries?: readonly Entry[]
+}
+
+/** Where entries that are next to each other were written. */
+export interface EntriesPlace {
+  readonly segmentSeq: number
+  readonly batchAt: number
+  /** Of the first entry's data. */
+  readonly dataAt: number
+}
+
+/** A term that a checkpoint does not tell; gone when recovery ends. */
+const UNKNOWN_TERM = -1
+
+/**
+ * One group's log as it will be once everything handed to the WAL is on disk. The WAL alone changes it;
+ * everybody else reads.
+ */
+export class GroupLog implements LogView {
+  readonly id: RaftGroupId
+  readonly uuid: Uint8Array
+  readonly name: string
+  readonly #terms: TermRuns
+  readonly #index: EntryIndex
+  readonly #tail: EntryTail
+  readonly #cache: EntryCache
+  readonly #reader: BatchReader
+  #hardState: HardState
+  #isDefined: boolean
+
+  /** @param from a definition for a new group, a checkpoint's summary for one whose records may be gone */
+  constructor(
+    from: GroupDefinition | GroupSummary,
+    parts: { readonly cache: EntryCache; readonly reader: BatchReader },
+  ) {
+    this.id = from.id
+    this.uuid = from.uuid
+    this.name = from.name
+    this.#cache = parts.cache
+    this.#reader = parts.reader
+    if ('hardState' in from) {
+      this.#hardState = from.hardState
+      this.#terms = termsOf(from)
+      this.#index = new EntryIndex(from.lastIndex)
+      this.#isDefined = true
+    } else {
+      this.#hardState = EMPTY_HARD_STATE
+      this.#terms = new TermRuns(0, 0)
+      this.#index = new EntryIndex(0)
+      this.#isDefined = false
+    }
+    this.#tail = new EntryTail(this.#index.last + 1)
+  }
+
+  get hardState(): HardState {
+    return this.#hardState
+  }
+
+  get compactedIndex(): LogIndex {
+    return this.#terms.compactedIndex
+  }
+
+  get compactedTerm(): Term {
+    return this.#terms.compactedTerm
+  }
+
+  get lastIndex(): LogIndex {
+    return this.#index.last
+  }
+
+  term(index: LogIndex): Term | undefined {
+    return index < this.compactedIndex || index > this.lastIndex ? undefined : this.#terms.at(index)
+  }
+
+  sizeBytes(index: LogIndex): number {
+    return this.#index.lengthBytes(index)
+  }
+
+  /** Entries from memory, both ends included; `undefined` when some of them are not there (any more). */
+  slice(from: LogIndex, to: LogIndex): readonly Entry[] | undefined {
+    return from < this.#tail.first || to >= this.#tail.next ? undefined : this.#tail.slice(from, to)
+  }
+
+  /**
+   * Entries as they are now, both ends included, from memory or from disk: the first of the range up to
+   * `bytesMax` of data, and at least one. What is truncated or compacted meanwhile is still returned.
+   *
+   * @throws WalRangeError when the range is empty or reaches outside (compactedIndex, lastIndex]
+   * @throws WalCorruptError when the disk does not give back what was written
+   */
+  async read(from: LogIndex, to: LogIndex, bytesMax: number): Promise<readonly Entry[]> {
+    if (from > to || from <= this.compactedIndex || to > this.lastIndex)
+      throw new WalRangeError(
+        `entries ${from} to ${to} of group ${this.id} are not in ` +
+          `(${this.compactedIndex}, ${this.lastIndex}]`,
+      )
+    const last = this.#lastWithin(from, to, bytesMax)
+    // Everything is looked up before the first wait.
+    const recent = last < this.#tail.first ? [] : this.#tail.slice(Math.max(from, this.#tail.first), last)
+    const older: (EntryLocation & { readonly index: LogIndex; readonly term: Term })[] = []
+    for (let index = from; index <= last && index < this.#tail.first; index++)
+      older.push({ index, term: this.#terms.at(index), ...this.#index.location(index) })
+    if (older.length === 0) return recent
+    const entries = await this.#reader.readEntries(older)
+    return [...entries, ...recent]
+  }
+
+  #lastWithin(from: LogIndex, to: LogIndex, bytesMax: number): LogIndex {
+    let bytes = this.sizeBytes(from)
+    let last = from
+    while (last < to) {
+      bytes += this.sizeBytes(last + 1)
+      if (bytes > bytesMax) break
+      last += 1
+    }
+    return last
+  }
+
+  // What follows is for the WAL.
+
+  /** False until the record that defines the group is in a batch. */
+  get isDefined(): boolean {
+    return this.#isDefined
+  }
+
+  /** The oldest segment that is needed for this group's entries. */
+  get firstSegmentSeq(): number | undefined {
+    return this.#index.firstSegmentSeq()
+  }
+
+  /** Entries up to here are in none of the segments that recovery read; equals `compactedIndex` in a sound log. */
+  get missingTo(): LogIndex {
+    return this.#index.base
+  }
+
+  /** What a checkpoint says; `lastTerm` is meaningless for a log with missing entries. */
+  get summary(): GroupSummary {
+    const { id, uuid, name, hardState, compactedIndex, compactedTerm, lastIndex } = this
+    const lastTerm = this.#terms.lastTerm
+    return { id, uuid, name, hardState, compactedIndex, compactedTerm, lastIndex, lastTerm }
+  }
+
+  markDefined(): void {
+    this.#isDefined = true
+  }
+
+  setHardState(state: HardState): void {
+    this.#hardState = state
+  }
+
+  /** Why entries cannot follow, or `undefined`. */
+  refusalOfEntry(index: LogIndex, term: Term): string | undefined {
+    if (index !== this.lastIndex + 1) return `entry ${index} does not follow entry ${this.lastIndex}`
+    if (term < this.#terms.lastTerm) return `term ${term} of entry ${index} is below the term before it`
+    return undefined
+  }
+
+  /** Why the log cannot be cut there, or `undefined`. */
+  refusalOfTruncate(from: LogIndex): string | undefined {
+    if (from > this.compactedIndex && from <= this.lastIndex) return undefined
+    return `entry ${from}, to cut from, is not in (${this.compactedIndex}, ${this.lastIndex}]`
+  }
+
+  /** Why the log cannot be compacted there, or `undefined`. */
+  refusalOfCompact(index: LogIndex, term: Term): string | undefined {
+    if (index <= this.compactedIndex || index > this.lastIndex)
+      return `entry ${index}, to compact to, is not in (${this.compactedIndex}, ${this.lastIndex}]`
+    const known = this.#terms.at(index)
+    return known === term || known === UNKNOWN_TERM
+      ? undefined
+      : `entry ${index} has term ${known}, not ${term}`
+  }
+
+  truncateFrom(index: LogIndex, lsn: number): void {
+    this.#index.truncateFrom(index)
+    this.#terms.truncateFrom(index)
+    this.#cache.truncateFrom(this.#tail, index, lsn)
+  }
+
+  /** Adds entries [start, end) of the array, all of one term, written to `place` with batch `lsn`. */
+  append(entries: readonly Entry[], start: number, end: number, place: EntriesPlace, lsn: number): void {
+    let { dataAt } = place
+    const { segmentSeq, batchAt } = place
+    this.#terms.add(entries[start]!.index, entries[start]!.term)
+    for (let i = start; i < end; i++) {
+      const { data, kind } = entries[i]!
+      this.#index.push(segmentSeq, batchAt, dataAt, data.length, kind)
+      dataAt += data.length
+    }
+    this.#cache.add(this.#tail, entries, start, end, lsn)
+  }
+
+  /** Adds one entry whose data stays on disk. */
+  recover(term: Term, location: EntryLocation): void {
+    const { segmentSeq, batchAt, dataAt, lengthBytes, kind } = location
+    this.#terms.add(this.lastIndex + 1, term)
+    this.#index.push(segmentSeq, batchAt, dataAt, lengthBytes, kind)
+    this.#tail.skipTo(this.#index.last + 1)
+  }
+
+  compactTo(index: LogIndex, term: Term): void {
+    this.#terms.compactTo(index, term)
+    this.#index.dropTo(index)
+    this.#cache.dropTo(this.#tail, index)
+  }
+
+  /** Frees the memory of a group that was removed. */
+  release(): void {
+    this.#cache.dropTo(this.#tail, this.lastIndex)
+  }
+}
+
+function termsOf(summary: GroupSummary): TermRuns {
+  const { compactedIndex, compactedTerm, lastIndex, lastTerm } = summary
+  const terms = new TermRuns(compactedIndex, compactedTerm)
+  if (lastIndex > compactedIndex + 1) terms.add(compactedIndex + 1, UNKNOWN_TERM)
+  if (lastIndex > compactedIndex) terms.add(lastIndex, lastTerm)
+  return terms
+}

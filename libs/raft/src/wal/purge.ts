@@ -1,0 +1,74 @@
+import type { GroupLog } from './group-log.js'
+import type { SegmentStore } from './segment-store.js'
+
+export interface PurgeOptions {
+  readonly store: SegmentStore
+  readonly groups: () => Iterable<GroupLog>
+  /** The segment that the disk is at: it and later ones stay. */
+  readonly currentSegmentSeq: () => number
+  /** Of the newest batch, on disk or not. */
+  readonly lastLsn: () => number
+  readonly onRemoved: (seq: number) => void
+  readonly onFailure: (error: unknown) => void
+}
+
+/**
+ * Removes segments that no group's entries are in any more. Whatever else they hold, a later segment's
+ * checkpoint says as well. What makes a segment superfluous may itself still be on its way to the disk:
+ * a segment goes only once everything is durable that had been added when that was found out.
+ */
+export class Purger {
+  readonly #options: PurgeOptions
+  #isWanted = true
+  #plan: { readonly below: number; readonly lsn: number } | undefined
+  #removing: Promise<void> = Promise.resolve()
+  #isRemoving = false
+
+  constructor(options: PurgeOptions) {
+    this.#options = options
+  }
+
+  /** Something was compacted or removed, or a segment was begun. */
+  want(): void {
+    this.#isWanted = true
+  }
+
+  /** Everything up to this batch is on disk. */
+  durable(lsn: number): void {
+    if (this.#plan === undefined && this.#isWanted) {
+      this.#isWanted = false
+      this.#plan = { below: this.#firstNeeded(), lsn: this.#options.lastLsn() }
+    }
+    if (this.#plan === undefined || lsn < this.#plan.lsn || this.#isRemoving) return
+    const { below } = this.#plan
+    this.#plan = undefined
+    if ((this.#options.store.firstSeq ?? below) >= below) return
+    this.#isRemoving = true
+    this.#removing = this.#remove(below)
+  }
+
+  /** Waits for what is being removed. */
+  async close(): Promise<void> {
+    await this.#removing
+  }
+
+  #firstNeeded(): number {
+    let first = this.#options.currentSegmentSeq()
+    for (const log of this.#options.groups()) first = Math.min(first, log.firstSegmentSeq ?? first)
+    return first
+  }
+
+  async #remove(below: number): Promise<void> {
+    const { store, onRemoved, onFailure } = this.#options
+    try {
+      for (let seq = store.firstSeq; seq !== undefined && seq < below; seq = store.firstSeq) {
+        await store.removeFirst()
+        onRemoved(seq)
+      }
+    } catch (error) {
+      onFailure(error)
+    } finally {
+      this.#isRemoving = false
+    }
+  }
+}

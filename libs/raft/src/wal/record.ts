@@ -1,0 +1,245 @@
+import {
+  type Entry,
+  EntryKind,
+  type HardState,
+  type LogIndex,
+  type NodeId,
+  type RaftGroupId,
+  type Term,
+} from '../core/types.js'
+import { getU64, viewOf } from './format.js'
+import { type GroupDefinition, type GroupSummary, NAME_BYTES_MAX, UUID_BYTES } from './group-definition.js'
+
+/*
+ * A record: type u8 | flags u8 | pad u16 | group u32 | payloadBytes u32 | payload
+ *
+ *   GROUP_DEF   uuid 16 B | nameBytes u16 | name UTF-8
+ *   HARDSTATE   term u64 | commit u64 | vote u32
+ *   ENTRIES     term u64 | first index u64 | count u32 | length u32 × count | kind u8 × count | data
+ *   TRUNCATE    from u64
+ *   COMPACT     up to u64 | term u64
+ *   GROUP_DEL   nothing
+ *   CHECKPOINT  count u32 | per group: id u32 | uuid 16 B | term u64 | commit u64 | vote u32 |
+ *               compacted index u64 | its term u64 | last index u64 | its term u64 | nameBytes u16 | name
+ */
+
+export const RecordType = {
+  GROUP_DEF: 1,
+  HARDSTATE: 2,
+  ENTRIES: 3,
+  TRUNCATE: 4,
+  COMPACT: 5,
+  GROUP_DEL: 7,
+  CHECKPOINT: 8,
+} as const
+export type RecordType = (typeof RecordType)[keyof typeof RecordType]
+
+export const RECORD_HEADER_BYTES = 12
+export const HARD_STATE_BYTES = 20
+export const ENTRIES_HEAD_BYTES = 20
+/** Length and kind of one entry. */
+export const ENTRY_HEAD_BYTES = 5
+/** Of one group in a checkpoint, without its name. */
+export const SUMMARY_HEAD_BYTES = 74
+
+export type WalRecord =
+  | { readonly type: typeof RecordType.GROUP_DEF; readonly definition: GroupDefinition }
+  | { readonly type: typeof RecordType.HARDSTATE; readonly group: RaftGroupId; readonly state: HardState }
+  | {
+      readonly type: typeof RecordType.ENTRIES
+      readonly group: RaftGroupId
+      readonly term: Term
+      readonly first: LogIndex
+      /** Data size of each entry, bytes. */
+      readonly lengths: Uint32Array
+      /** Of each entry, an `EntryKind`. */
+      readonly kinds: Uint8Array
+      /** Where the first entry's data starts, from the start of the batch; the others follow. Bytes. */
+      readonly dataAt: number
+    }
+  | { readonly type: typeof RecordType.TRUNCATE; readonly group: RaftGroupId; readonly from: LogIndex }
+  | {
+      readonly type: typeof RecordType.COMPACT
+      readonly group: RaftGroupId
+      readonly index: LogIndex
+      readonly term: Term
+    }
+  | { readonly type: typeof RecordType.GROUP_DEL; readonly group: RaftGroupId }
+  | { readonly type: typeof RecordType.CHECKPOINT; readonly summaries: readonly GroupSummary[] }
+
+/** The record is whole, by its checksum, but says what no version of this code would write. */
+export class RecordError extends Error {
+  override readonly name = 'RecordError'
+}
+
+/** What a group adds to a checkpoint, bytes. */
+export function summaryBytes(name: string): number {
+  return SUMMARY_HEAD_BYTES + Buffer.byteLength(name)
+}
+
+/** What a GROUP_DEF record takes, bytes. */
+export function definitionBytes(name: string): number {
+  return RECORD_HEADER_BYTES + UUID_BYTES + 2 + Buffer.byteLength(name)
+}
+
+/** What entries take, in records of one term each, bytes. */
+export function entriesBytes(entries: readonly Entry[]): number {
+  let sizeBytes = 0
+  let term = 0
+  for (const entry of entries) {
+    if (entry.term !== term) sizeBytes += RECORD_HEADER_BYTES + ENTRIES_HEAD_BYTES
+    term = entry.term
+    sizeBytes += ENTRY_HEAD_BYTES + entry.data.length
+  }
+  return sizeBytes
+}
+
+/**
+ * Reads the records of an intact batch, in order.
+ * @param bodyAt where they start in `batch`
+ * @throws RecordError
+ */
+export function* decodeRecords(
+  batch: Uint8Array,
+  bodyAt: number,
+  recordCount: number,
+  bodyBytes: number,
+): Generator<WalRecord> {
+  const reader = new PayloadReader(batch, bodyAt, bodyAt + bodyBytes)
+  for (let i = 0; i < recordCount; i++) {
+    const type = reader.u32()
+    const group = reader.u32() as RaftGroupId
+    const payload = reader.part(reader.u32())
+    yield decodeRecord(type as RecordType, group, payload)
+    payload.finish()
+  }
+  reader.finish()
+}
+
+function decodeRecord(type: RecordType, group: RaftGroupId, payload: PayloadReader): WalRecord {
+  switch (type) {
+    case RecordType.GROUP_DEF:
+      return { type, definition: { id: group, uuid: payload.bytes(UUID_BYTES), name: payload.name() } }
+    case RecordType.HARDSTATE:
+      return { type, group, state: payload.hardState() }
+    case RecordType.ENTRIES:
+      return decodeEntries(group, payload)
+    case RecordType.TRUNCATE:
+      return { type, group, from: payload.u64() }
+    case RecordType.COMPACT:
+      return { type, group, index: payload.u64(), term: payload.u64() }
+    case RecordType.GROUP_DEL:
+      return { type, group }
+    case RecordType.CHECKPOINT:
+      return {
+        type,
+        summaries: Array.from({ length: payload.count(SUMMARY_HEAD_BYTES) }, () => payload.summary()),
+      }
+    default:
+      throw new RecordError(`record type ${String(type satisfies never)} is unknown`)
+  }
+}
+
+function decodeEntries(group: RaftGroupId, payload: PayloadReader): WalRecord {
+  const term = payload.u64()
+  const first = payload.u64()
+  const count = payload.count(ENTRY_HEAD_BYTES)
+  const lengths = new Uint32Array(count)
+  for (let i = 0; i < count; i++) lengths[i] = payload.u32()
+  const kinds = payload.bytes(count)
+  const dataAt = payload.position
+  for (let i = 0; i < count; i++) {
+    if (!KINDS.has(kinds[i]!)) throw new RecordError(`entry kind ${kinds[i]!} is unknown`)
+    payload.skip(lengths[i]!)
+  }
+  return { type: RecordType.ENTRIES, group, term, first, lengths, kinds, dataAt }
+}
+
+const KINDS: ReadonlySet<number> = new Set(Object.values(EntryKind))
+
+/** Reads forward, never past its end. */
+class PayloadReader {
+  position: number
+  readonly #bytes: Uint8Array
+  readonly #view: DataView
+  readonly #end: number
+
+  constructor(bytes: Uint8Array, start: number, end: number) {
+    this.#bytes = bytes
+    this.#view = viewOf(bytes)
+    this.position = start
+    this.#end = end
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#take(1))
+  }
+
+  u16(): number {
+    return this.#view.getUint16(this.#take(2), true)
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#take(4), true)
+  }
+
+  u64(): number {
+    const value = getU64(this.#view, this.#take(8))
+    if (!Number.isSafeInteger(value)) throw new RecordError('a number is over the safe integers')
+    return value
+  }
+
+  /** A count of things that take at least `bytesEach`: never more than there is room for. */
+  count(bytesEach: number): number {
+    const count = this.u32()
+    if (count * bytesEach > this.#end - this.position) throw new RecordError('a count is over the record')
+    return count
+  }
+
+  /** A copy. */
+  bytes(count: number): Uint8Array {
+    const at = this.#take(count)
+    return Uint8Array.from(this.#bytes.subarray(at, at + count))
+  }
+
+  name(): string {
+    const lengthBytes = this.u16()
+    if (lengthBytes > NAME_BYTES_MAX) throw new RecordError('a name is over the bound')
+    return Buffer.from(this.bytes(lengthBytes)).toString('utf8')
+  }
+
+  hardState(): HardState {
+    return { term: this.u64(), commit: this.u64(), vote: this.u32() as NodeId | 0 }
+  }
+
+  summary(): GroupSummary {
+    const id = this.u32() as RaftGroupId
+    const uuid = this.bytes(UUID_BYTES)
+    const hardState = this.hardState()
+    const compactedIndex = this.u64()
+    const compactedTerm = this.u64()
+    const lastIndex = this.u64()
+    const lastTerm = this.u64()
+    return { id, uuid, hardState, compactedIndex, compactedTerm, lastIndex, lastTerm, name: this.name() }
+  }
+
+  part(sizeBytes: number): PayloadReader {
+    const start = this.#take(sizeBytes)
+    return new PayloadReader(this.#bytes, start, start + sizeBytes)
+  }
+
+  skip(sizeBytes: number): void {
+    this.#take(sizeBytes)
+  }
+
+  finish(): void {
+    if (this.position !== this.#end) throw new RecordError('bytes are left over behind a record')
+  }
+
+  #take(sizeBytes: number): number {
+    const at = this.position
+    if (sizeBytes > this.#end - at) throw new RecordError('a record ends too early')
+    this.position = at + sizeBytes
+    return at
+  }
+}

@@ -1,0 +1,68 @@
+import type { LogIndex, Term } from '../core/types.js'
+
+/**
+ * Term of every index from the compacted one to the last one. Terms change rarely: a run per change.
+ * Law: starts ascend; the first is the compacted index.
+ */
+export class TermRuns {
+  #starts: LogIndex[]
+  #terms: Term[]
+
+  constructor(compactedIndex: LogIndex, compactedTerm: Term) {
+    this.#starts = [compactedIndex]
+    this.#terms = [compactedTerm]
+  }
+
+  get compactedIndex(): LogIndex {
+    return this.#starts[0]!
+  }
+
+  get compactedTerm(): Term {
+    return this.#terms[0]!
+  }
+
+  /** Of the last run. */
+  get lastTerm(): Term {
+    return this.#terms[this.#terms.length - 1]!
+  }
+
+  /** The index must be at least the compacted one; one past the end has the last run's term. */
+  at(index: LogIndex): Term {
+    return this.#terms[this.#runOf(index)]!
+  }
+
+  /** The term from `index` on, which is over everything added before. */
+  add(index: LogIndex, term: Term): void {
+    if (term === this.lastTerm) return
+    this.#starts.push(index)
+    this.#terms.push(term)
+  }
+
+  /** Forgets everything from `index` on, which is over the compacted one. */
+  truncateFrom(index: LogIndex): void {
+    const count = this.#runOf(index - 1) + 1
+    this.#starts.length = count
+    this.#terms.length = count
+  }
+
+  /** Forgets everything below `index`, which has this term. */
+  compactTo(index: LogIndex, term: Term): void {
+    const run = this.#runOf(index)
+    this.#starts = [index, ...this.#starts.slice(run + 1)]
+    this.#terms = [term, ...this.#terms.slice(run + 1)]
+  }
+
+  #runOf(index: LogIndex): number {
+    const starts = this.#starts
+    let low = 0
+    let high = starts.length - 1
+    if (index >= starts[high]!) return high
+    // starts[low] <= index < starts[high]
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1
+      if (starts[middle]! <= index) low = middle
+      else high = middle
+    }
+    return low
+  }
+}

@@ -15,9 +15,25 @@ const below = {
 }
 module.exports = {
   forbidden: [
-    { name: 'no-cycles', comment: 'A cycle is a missing module; cycles of types count.', severity: 'error', from: {}, to: { circular: true } },
-    { name: 'apps-never-import-apps', severity: 'error', from: { path: '^apps/([^/]+)/' }, to: { path: '^apps/', pathNot: '^apps/$1/' } },
-    { name: 'libs-never-import-apps', severity: 'error', from: { path: '^libs/' }, to: { path: '^(apps|e2e|loadtest)/' } },
+    {
+      name: 'no-cycles',
+      comment: 'A cycle is a missing module; cycles of types count.',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'apps-never-import-apps',
+      severity: 'error',
+      from: { path: '^apps/([^/]+)/' },
+      to: { path: '^apps/', pathNot: '^apps/$1/' },
+    },
+    {
+      name: 'libs-never-import-apps',
+      severity: 'error',
+      from: { path: '^libs/' },
+      to: { path: '^(apps|e2e|loadtest)/' },
+    },
     {
       name: 'raft-core-touches-nothing',
       severity: 'error',
@@ -35,7 +51,10 @@ module.exports = {
       comment: 'A package is entered by src/index.ts or its testing door.',
       severity: 'error',
       from: { path: '^(libs|apps|e2e|loadtest)/([^/]+)' },
-      to: { path: '^libs/([^/]+)/(src|dist)/', pathNot: ['^$1/$2/', '^libs/[^/]+/(src|dist)/(index|testing/index)\\.'] },
+      to: {
+        path: '^libs/([^/]+)/(src|dist)/',
+        pathNot: ['^$1/$2/', '^libs/[^/]+/(src|dist)/(index|testing/index)\\.'],
+      },
     },
     { name: 'unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
   ],
@@ -44,6 +63,10 @@ module.exports = {
     exclude: { path: '/dist/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.depcruise.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'default'], extensions: ['.ts', '.js'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'types', 'default'],
+      extensions: ['.ts', '.js'],
+    },
   },
 }

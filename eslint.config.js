@@ -19,18 +19,33 @@ export default tseslint.config(
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: {
       parserOptions: {
-        project: ['./libs/*/tsconfig.json', './apps/*/tsconfig.json', './e2e/tsconfig.json', './loadtest/tsconfig.json', './tsconfig.test.json'],
+        project: [
+          './libs/*/tsconfig.json',
+          './apps/*/tsconfig.json',
+          './e2e/tsconfig.json',
+          './loadtest/tsconfig.json',
+          './tsconfig.test.json',
+        ],
         tsconfigRootDir: import.meta.dirname,
       },
     },
     rules: {
       // With noUncheckedIndexedAccess every array read needs a word; `!` is it where an invariant bounds the index.
       '@typescript-eslint/no-non-null-assertion': 'off',
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       '@typescript-eslint/consistent-type-imports': 'error',
-      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
-      'no-restricted-properties': ['error', { object: 'Math', property: 'random', message: 'Take a Random.' }],
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+      'no-restricted-properties': [
+        'error',
+        { object: 'Math', property: 'random', message: 'Take a Random.' },
+      ],
       eqeqeq: 'error',
     },
   },

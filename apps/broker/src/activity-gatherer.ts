@@ -60,7 +60,8 @@ export class ActivityGatherer {
 
   #note(type: (typeof TYPES)[number], pair: unknown): void {
     const [id, at] = Array.isArray(pair) ? (pair as unknown[]) : []
-    const valid = Number.isSafeInteger(id) && Number.isSafeInteger(at) && (id as number) > 0 && (at as number) >= 0
+    const valid =
+      Number.isSafeInteger(id) && Number.isSafeInteger(at) && (id as number) > 0 && (at as number) >= 0
     if (!valid) throw new BrokerError('INVALID_REQUEST', `${type} must hold pairs of id and time`)
     const seen = this.#seen[type]
     if (seen.size >= ACTORS_MAX && !seen.has(id as number))

@@ -62,9 +62,10 @@ export class BrokerCalls {
       case RpcMethod.META_VERSION:
         return encodeJson({ version: await this.#metadata().currentVersion() })
       case RpcMethod.ACTIVITY:
-        if (!this.#metadata().serving) throw new BrokerError('NOT_LEADER', 'this broker does not lead the metadata', {
-          ...(this.#metadata().leader > 0 ? { leaderId: this.#metadata().leader } : {}),
-        })
+        if (!this.#metadata().serving)
+          throw new BrokerError('NOT_LEADER', 'this broker does not lead the metadata', {
+            ...(this.#metadata().leader > 0 ? { leaderId: this.#metadata().leader } : {}),
+          })
         this.#parts.activity.report(decodeJson(payload))
         return encodeJson({})
       default:
@@ -80,7 +81,8 @@ export class BrokerCalls {
   async #fetch(payload: Uint8Array): Promise<Uint8Array> {
     const call = decodeFetchCall(payload)
     const request = { ...call, bytesMax: Math.min(call.bytesMax, FETCH_BYTES_MAX) }
-    if (request.messagesMax < 1) throw new BrokerError('INVALID_REQUEST', 'a fetch asks for at least one message')
+    if (request.messagesMax < 1)
+      throw new BrokerError('INVALID_REQUEST', 'a fetch asks for at least one message')
     try {
       return encodeFetchAnswer(await this.#parts.service.fetch(this.#replica(call.groupId), request))
     } catch (error) {
@@ -117,7 +119,9 @@ export class BrokerCalls {
   #replica(groupId: number): PartitionReplica {
     const replica = this.#parts.replicas.get(groupId)
     if (replica === undefined)
-      throw new BrokerError('NOT_LEADER', `this broker holds no replica of group ${groupId}`, { outcome: 'no' })
+      throw new BrokerError('NOT_LEADER', `this broker holds no replica of group ${groupId}`, {
+        outcome: 'no',
+      })
     return replica
   }
 
@@ -127,4 +131,3 @@ export class BrokerCalls {
     return this.#parts.metadata
   }
 }
-

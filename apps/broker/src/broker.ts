@@ -102,7 +102,10 @@ export class Broker implements Service {
     const rpc = new RpcServer({
       identity: () => ({
         clusterId: this.#identity.clusterId,
-        nodeId: this.#identity.brokerId === 0 ? `waiting-${this.#identity.nodeUuid}` : nodeName(this.#identity.brokerId),
+        nodeId:
+          this.#identity.brokerId === 0
+            ? `waiting-${this.#identity.nodeUuid}`
+            : nodeName(this.#identity.brokerId),
         role: 'broker',
       }),
       handlers: {
@@ -224,7 +227,10 @@ export class Broker implements Service {
   #toFailure(error: unknown): BrokerError {
     if (error instanceof BrokerError) return error
     this.#logger.error({ err: error }, 'a call failed for a reason of our own')
-    return new BrokerError('INTERNAL', `a broker failed: ${messageOf(error)}`, { outcome: 'unknown', cause: error })
+    return new BrokerError('INTERNAL', `a broker failed: ${messageOf(error)}`, {
+      outcome: 'unknown',
+      cause: error,
+    })
   }
 }
 

@@ -107,7 +107,13 @@ export class ClusterMember {
       this.#source = this.#follow(identity)
     } else {
       const { replica } = metadata
-      this.#source = new VotingSource({ replica, peers: this.#peers, activity: this.#activity, brokerId, clock })
+      this.#source = new VotingSource({
+        replica,
+        peers: this.#peers,
+        activity: this.#activity,
+        brokerId,
+        clock,
+      })
       this.#metadataMaterialiser = new MetadataMaterialiser({
         replica,
         store: {
@@ -134,7 +140,10 @@ export class ClusterMember {
   }
 
   static async start(parts: MemberParts): Promise<ClusterMember> {
-    const voters = parts.founders.map((broker) => broker.id).sort((a, b) => a - b).slice(0, METADATA_VOTERS_MAX)
+    const voters = parts.founders
+      .map((broker) => broker.id)
+      .sort((a, b) => a - b)
+      .slice(0, METADATA_VOTERS_MAX)
     const store = new MetadataStore()
     const metadata = voters.includes(parts.brokerId)
       ? { replica: new MetadataReplica(await store.load(parts.database)), store }
@@ -266,7 +275,8 @@ export class ClusterMember {
 
   #leads(): boolean {
     for (const group of this.host.groups())
-      if (group.isLeader && group.voters.some((voter) => group.progress(voter)?.recentActive === true)) return true
+      if (group.isLeader && group.voters.some((voter) => group.progress(voter)?.recentActive === true))
+        return true
     return false
   }
 }

@@ -46,8 +46,16 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
     clusterId: reader.string('SLUICE_CLUSTER_ID', { fallback: '' }),
     brokerId: reader.integer('BROKER_ID', { min: 0, max: 2 ** 31, fallback: 0 }),
     bootstrap: reader.parse('SLUICE_BOOTSTRAP_BROKERS', parseBootstrap, []),
-    segmentBytes: reader.integer('BROKER_LOG_SEGMENT_BYTES', { min: MIB, max: 1024 * MIB, fallback: 64 * MIB }),
-    logCacheBytesMax: reader.integer('BROKER_LOG_CACHE_BYTES', { min: MIB, max: 64 * 1024 * MIB, fallback: 128 * MIB }),
+    segmentBytes: reader.integer('BROKER_LOG_SEGMENT_BYTES', {
+      min: MIB,
+      max: 1024 * MIB,
+      fallback: 64 * MIB,
+    }),
+    logCacheBytesMax: reader.integer('BROKER_LOG_CACHE_BYTES', {
+      min: MIB,
+      max: 64 * 1024 * MIB,
+      fallback: 128 * MIB,
+    }),
     recentBytesMax: reader.integer('BROKER_RECENT_BYTES', { min: 0, max: 1024 * MIB, fallback: 4 * MIB }),
     unmaterialisedBytesMax: reader.integer('BROKER_UNMATERIALISED_BYTES', {
       min: MIB,
@@ -74,6 +82,7 @@ function parseBootstrap(text: string): readonly BrokerAddress[] {
     if (match === null) throw new Error(`"${part}" is not id=host:port`)
     return { id: Number(match[1]), host: match[2]!, port: Number(match[3]) }
   })
-  if (new Set(brokers.map((broker) => broker.id)).size !== brokers.length) throw new Error('an id is there twice')
+  if (new Set(brokers.map((broker) => broker.id)).size !== brokers.length)
+    throw new Error('an id is there twice')
   return brokers
 }

@@ -61,7 +61,8 @@ export class MetadataMaterialiser {
     for (const partition of changes.partitions) this.#changes.partitions.set(partition.name, partition)
     for (const producer of changes.producers) this.#changes.producers.set(String(producer.id), producer)
     for (const consumer of changes.consumers) this.#changes.consumers.set(String(consumer.id), consumer)
-    for (const check of changes.healthChecks) this.#changes.healthChecks.set(`${check.type} ${check.id}`, check)
+    for (const check of changes.healthChecks)
+      this.#changes.healthChecks.set(`${check.type} ${check.id}`, check)
     this.#waiting = true
     if (this.#running === undefined && !this.#stopped.signal.aborted)
       this.#running = this.#run().finally(() => {
@@ -96,7 +97,8 @@ export class MetadataMaterialiser {
         await this.#store.materialise(delta)
         return
       } catch (err) {
-        if (attempt === 0) this.#logger.error({ err }, 'the database does not take the metadata; trying again')
+        if (attempt === 0)
+          this.#logger.error({ err }, 'the database does not take the metadata; trying again')
         await delay(Math.min(RETRY_MS_MAX, 50 * 2 ** Math.min(attempt, 10)), signal).catch(() => undefined)
       }
     }

@@ -110,14 +110,17 @@ export class MetadataReplica implements StateMachine {
     const outcome = this.group.propose([encoder.encode(JSON.stringify(command))])
     if (outcome.kind === 'accepted') return this.#pending.wait(outcome.firstIndex, outcome.term)
     if (outcome.kind === 'overloaded')
-      throw new BrokerError('OVERLOADED', 'too many changes of the metadata are on their way', { component: 'broker' })
+      throw new BrokerError('OVERLOADED', 'too many changes of the metadata are on their way', {
+        component: 'broker',
+      })
     throw this.#notLeader()
   }
 
   /** What a follower that has everything up to `from` lacks; waits up to `waitMs` when that is nothing. */
   async follow(from: number, waitMs: number): Promise<News> {
     if (from >= this.#appliedIndex && waitMs > 0) await this.#waiters.wait(from, waitMs)
-    if (from < this.#newsFrom) return { snapshot: this.state.toJSON(), entries: [], version: this.#appliedIndex }
+    if (from < this.#newsFrom)
+      return { snapshot: this.state.toJSON(), entries: [], version: this.#appliedIndex }
     const entries = this.#news.slice(this.#positionAfter(from)).slice(0, NEWS_PER_ANSWER)
     const complete = entries.length < NEWS_PER_ANSWER
     return { entries, version: complete ? this.#appliedIndex : entries.at(-1)![0] }
@@ -143,7 +146,11 @@ export class MetadataReplica implements StateMachine {
     this.#appliedIndex = entry.index
     this.#appliedTerm = entry.term
     if (entry.kind !== EntryKind.COMMAND) {
-      if (entry.kind === EntryKind.NOOP && this.#leading.role === Role.LEADER && entry.term === this.#leading.term)
+      if (
+        entry.kind === EntryKind.NOOP &&
+        this.#leading.role === Role.LEADER &&
+        entry.term === this.#leading.term
+      )
         this.#serving = true
       return
     }

@@ -65,7 +65,8 @@ export class VotingSource implements MetadataSource {
 
   async #callLeader(method: number, body: unknown): Promise<void> {
     const link = this.#peers.link(this.#replica.leader)
-    if (link === undefined) throw new BrokerError('NO_QUORUM', 'the metadata has no leader yet', { outcome: 'no' })
+    if (link === undefined)
+      throw new BrokerError('NO_QUORUM', 'the metadata has no leader yet', { outcome: 'no' })
     await link.request(method, encodeJson(body), { timeoutMs: CALL_TIMEOUT_MS })
   }
 }
@@ -99,11 +100,15 @@ export class FollowingSource implements MetadataSource {
   }
 
   async reportAlive(): Promise<void> {
-    await this.#follower.callLeader(RpcMethod.ACTIVITY, encodeJson(aliveReport(this.#brokerId, this.#clock)), {
-      timeoutMs: CALL_TIMEOUT_MS,
-      repeatable: true,
-      kind: 'change',
-    })
+    await this.#follower.callLeader(
+      RpcMethod.ACTIVITY,
+      encodeJson(aliveReport(this.#brokerId, this.#clock)),
+      {
+        timeoutMs: CALL_TIMEOUT_MS,
+        repeatable: true,
+        kind: 'change',
+      },
+    )
   }
 }
 

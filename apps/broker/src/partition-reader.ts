@@ -1,4 +1,11 @@
-import { BrokerError, decodeRecords, encodeRecordBatch, readBatchHeader, stampBatch, toOffset } from '@sluice/domain'
+import {
+  BrokerError,
+  decodeRecords,
+  encodeRecordBatch,
+  readBatchHeader,
+  stampBatch,
+  toOffset,
+} from '@sluice/domain'
 import type { PartitionReplica } from './partition-replica.js'
 
 /** Where the messages are that memory no longer holds. */

@@ -104,7 +104,8 @@ export class PartitionService {
         if (empty === undefined) continue
         return empty
       }
-      const range = this.#reader.peek(replica, from, request) ?? (await this.#reader.load(replica, from, request))
+      const range =
+        this.#reader.peek(replica, from, request) ?? (await this.#reader.load(replica, from, request))
       // Somebody else may have taken them while the database was read.
       if (Math.max(replica.projection().cursor(request.consumerId), replica.logStart) !== from) continue
       const given = await replica.moveCursor({
@@ -115,7 +116,9 @@ export class PartitionService {
         to: range.to,
       })
       if (given.to !== range.to || given.from !== range.from)
-        throw new BrokerError('INTERNAL', 'a grant was not applied as it was planned', { component: 'broker' })
+        throw new BrokerError('INTERNAL', 'a grant was not applied as it was planned', {
+          component: 'broker',
+        })
       return this.#answer(replica, request.consumerId, range, true)
     }
   }

@@ -26,7 +26,10 @@ export class PendingProposals<T> {
     if (pending.term === term) pending.answer.resolve(result)
     else
       pending.answer.reject(
-        new BrokerError('NOT_LEADER', 'another leader wrote in its place', { component: 'broker', outcome: 'no' }),
+        new BrokerError('NOT_LEADER', 'another leader wrote in its place', {
+          component: 'broker',
+          outcome: 'no',
+        }),
       )
   }
 

@@ -61,7 +61,10 @@ export class ReplicaSet {
   /** Opens what is placed here and not open; returns at once. */
   place(partitions: Iterable<PartitionInfo>): void {
     for (const info of partitions)
-      if (info.replicas.includes(this.#parts.brokerId as PartitionInfo['replicas'][number]) && !this.#replicas.has(info.groupId))
+      if (
+        info.replicas.includes(this.#parts.brokerId as PartitionInfo['replicas'][number]) &&
+        !this.#replicas.has(info.groupId)
+      )
         this.#wanted.set(info.groupId, info)
     if (this.#wanted.size > 0 && this.#opening === undefined && !this.#closed.signal.aborted)
       this.#opening = this.#openAll().finally(() => {
@@ -82,7 +85,10 @@ export class ReplicaSet {
       try {
         await Promise.all(batch.map((info) => this.#open(info)))
       } catch (err) {
-        this.#parts.logger.error({ err }, 'the state of a partition cannot be read from the database; trying again')
+        this.#parts.logger.error(
+          { err },
+          'the state of a partition cannot be read from the database; trying again',
+        )
         await delay(LOAD_RETRY_MS, signal).catch(() => undefined)
       }
     }

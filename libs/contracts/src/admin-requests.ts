@@ -21,7 +21,13 @@ export interface AddBrokerRequest {
 export const PARTITIONS_PER_CREATE_MAX = 64
 export const REPLICATION_FACTOR_MAX = 9
 
-const CREATE_FIELDS: ReadonlySet<string> = new Set(['topic_name', 'topic', 'name', 'partitions', 'replication_factor'])
+const CREATE_FIELDS: ReadonlySet<string> = new Set([
+  'topic_name',
+  'topic',
+  'name',
+  'partitions',
+  'replication_factor',
+])
 const TOPIC_FIELDS: ReadonlySet<string> = new Set(TOPIC_SPELLINGS)
 const BROKER_FIELDS: ReadonlySet<string> = new Set(['host', 'port'])
 const HOST = /^[A-Za-z0-9._:-]{1,253}$/
@@ -47,7 +53,9 @@ export function parseAddBroker(body: unknown): AddBrokerRequest {
   const fields = new RequestFields(body, BROKER_FIELDS)
   const host = fields.value('host') ?? '127.0.0.1'
   if (typeof host !== 'string' || !HOST.test(host))
-    throw new BrokerError('INVALID_REQUEST', `host must be a name or an address, not ${shown(host)}`, { field: 'host' })
+    throw new BrokerError('INVALID_REQUEST', `host must be a name or an address, not ${shown(host)}`, {
+      field: 'host',
+    })
   const port = fields.integer('port', { min: 1, max: 65_535 })
   if (port === undefined) throw new BrokerError('INVALID_REQUEST', 'port is missing', { field: 'port' })
   return { host, port }

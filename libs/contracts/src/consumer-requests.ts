@@ -4,9 +4,7 @@ import { RequestFields, toTimestamp } from './request-fields.js'
 
 /** Where a new consumer begins. */
 export type ConsumerStart =
-  | { readonly kind: 'earliest' }
-  | { readonly kind: 'latest' }
-  | { readonly kind: 'time'; readonly ms: number }
+  { readonly kind: 'earliest' } | { readonly kind: 'latest' } | { readonly kind: 'time'; readonly ms: number }
 
 export interface RegisterConsumerRequest {
   readonly topic: TopicName

@@ -24,7 +24,10 @@ export function decodeProduceCall(bytes: Uint8Array): ProduceCall {
 }
 
 export function encodeProduceAnswer(answer: ProduceAnswer): Uint8Array {
-  return new BinaryWriter(17).natural(answer.baseOffset).natural(answer.endOffset).u8(answer.duplicate ? 1 : 0).bytes
+  return new BinaryWriter(17)
+    .natural(answer.baseOffset)
+    .natural(answer.endOffset)
+    .u8(answer.duplicate ? 1 : 0).bytes
 }
 
 export function decodeProduceAnswer(bytes: Uint8Array): ProduceAnswer {

@@ -1,4 +1,10 @@
-import { BrokerError, parsePartitionName, type ProducerId, toProducerId, type TopicName } from '@sluice/domain'
+import {
+  BrokerError,
+  parsePartitionName,
+  type ProducerId,
+  toProducerId,
+  type TopicName,
+} from '@sluice/domain'
 import { RequestFields, shown, toInteger, toTimestamp } from './request-fields.js'
 
 /** A message as a client sent it, not yet bytes. */
@@ -28,9 +34,23 @@ export interface MessageLimits {
 export const MESSAGES_PER_CALL_MAX = 10_000
 const HEADERS_MAX = 100
 
-const MESSAGE_FIELDS = ['message', 'message_base64', 'key', 'key_base64', 'headers', 'timestamp', 'partition'] as const
+const MESSAGE_FIELDS = [
+  'message',
+  'message_base64',
+  'key',
+  'key_base64',
+  'headers',
+  'timestamp',
+  'partition',
+] as const
 const IN_LIST: ReadonlySet<string> = new Set(MESSAGE_FIELDS)
-const SINGLE: ReadonlySet<string> = new Set(['producer_id', 'topic_name', 'topic', 'messages', ...MESSAGE_FIELDS])
+const SINGLE: ReadonlySet<string> = new Set([
+  'producer_id',
+  'topic_name',
+  'topic',
+  'messages',
+  ...MESSAGE_FIELDS,
+])
 
 /** @throws BrokerError INVALID_REQUEST, MESSAGE_TOO_LARGE; with the field */
 export function parseProduceRequest(body: unknown, limits: MessageLimits): ProduceRequest {
@@ -46,9 +66,13 @@ export function parseProduceRequest(body: unknown, limits: MessageLimits): Produ
     if (fields.value(field) !== undefined)
       throw new BrokerError('INVALID_REQUEST', `${field} and messages exclude each other`, { field })
   if (!Array.isArray(list) || list.length === 0 || list.length > MESSAGES_PER_CALL_MAX)
-    throw new BrokerError('INVALID_REQUEST', `messages must be a list of 1 to ${MESSAGES_PER_CALL_MAX} messages`, {
-      field: 'messages',
-    })
+    throw new BrokerError(
+      'INVALID_REQUEST',
+      `messages must be a list of 1 to ${MESSAGES_PER_CALL_MAX} messages`,
+      {
+        field: 'messages',
+      },
+    )
   const messages = list.map((entry: unknown, i) => {
     const path = `messages[${i}]`
     if (typeof entry === 'string')
@@ -69,7 +93,12 @@ function at<T>(path: string, parse: () => T): T {
   }
 }
 
-function parseMessage(fields: RequestFields, topic: string, limits: MessageLimits, path: string): MessageInput {
+function parseMessage(
+  fields: RequestFields,
+  topic: string,
+  limits: MessageLimits,
+  path: string,
+): MessageInput {
   const value = textOrBytes(fields, 'message', path)
   if (value === undefined)
     throw new BrokerError('INVALID_REQUEST', `${path}message is missing`, { field: `${path}message` })
@@ -118,7 +147,9 @@ function textOrBytes(fields: RequestFields, name: string, path: string): string 
 function parseHeaders(value: unknown, field: string): Readonly<Record<string, string>> | undefined {
   if (value === undefined) return undefined
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new BrokerError('INVALID_REQUEST', `${field} must be an object of texts, not ${shown(value)}`, { field })
+    throw new BrokerError('INVALID_REQUEST', `${field} must be an object of texts, not ${shown(value)}`, {
+      field,
+    })
   const entries = Object.entries(value)
   if (entries.length > HEADERS_MAX)
     throw new BrokerError('INVALID_REQUEST', `${field} has more than ${HEADERS_MAX} entries`, { field })

@@ -11,9 +11,13 @@ export class RequestFields {
     this.#fields = body as Record<string, unknown>
     for (const name in this.#fields)
       if (!allowed.has(name))
-        throw new BrokerError('INVALID_REQUEST', `unknown field ${shown(name)}; known are ${[...allowed].join(', ')}`, {
-          field: name,
-        })
+        throw new BrokerError(
+          'INVALID_REQUEST',
+          `unknown field ${shown(name)}; known are ${[...allowed].join(', ')}`,
+          {
+            field: name,
+          },
+        )
   }
 
   /** The first of the spellings that is present, and its value; the first spelling when none is. */
@@ -48,7 +52,11 @@ export class RequestFields {
     const value = this.#fields[field] ?? fallback
     const found = choices.find((choice) => choice === value)
     if (found === undefined)
-      throw new BrokerError('INVALID_REQUEST', `${field} must be ${choices.join(' or ')}, not ${shown(value)}`, { field })
+      throw new BrokerError(
+        'INVALID_REQUEST',
+        `${field} must be ${choices.join(' or ')}, not ${shown(value)}`,
+        { field },
+      )
     return found
   }
 
@@ -69,9 +77,13 @@ export function toInteger(
 ): number {
   const number = typeof value === 'string' && /^-?[0-9]{1,16}$/.test(value) ? Number(value) : value
   if (typeof number !== 'number' || !Number.isSafeInteger(number) || number < min || number > max)
-    throw new BrokerError('INVALID_REQUEST', `${field} must be an integer from ${min} to ${max}, not ${shown(value)}`, {
-      field,
-    })
+    throw new BrokerError(
+      'INVALID_REQUEST',
+      `${field} must be an integer from ${min} to ${max}, not ${shown(value)}`,
+      {
+        field,
+      },
+    )
   return number
 }
 

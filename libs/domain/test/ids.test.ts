@@ -16,11 +16,14 @@ describe('gates', () => {
     expect(toTopicName(name)).toBe(name)
   })
 
-  test.each([undefined, null, 5, '', '.', '..', 'a b', 'ä', 'a/b', 'x'.repeat(201)])('topic name %p is refused', (name) => {
-    expect(() => toTopicName(name, 'topic')).toThrow(
-      expect.objectContaining({ code: 'INVALID_REQUEST', field: 'topic', outcome: 'no' }),
-    )
-  })
+  test.each([undefined, null, 5, '', '.', '..', 'a b', 'ä', 'a/b', 'x'.repeat(201)])(
+    'topic name %p is refused',
+    (name) => {
+      expect(() => toTopicName(name, 'topic')).toThrow(
+        expect.objectContaining({ code: 'INVALID_REQUEST', field: 'topic', outcome: 'no' }),
+      )
+    },
+  )
 
   test('ids may be numbers or digits', () => {
     expect(toProducerId(7)).toBe(7)
@@ -28,7 +31,9 @@ describe('gates', () => {
   })
 
   test.each([0, -1, 1.5, Number.NaN, '', 'x', '-3', '1e3', 2 ** 32, {}, true])('id %p is refused', (id) => {
-    expect(() => toProducerId(id)).toThrow(expect.objectContaining({ code: 'INVALID_REQUEST', field: 'producer_id' }))
+    expect(() => toProducerId(id)).toThrow(
+      expect.objectContaining({ code: 'INVALID_REQUEST', field: 'producer_id' }),
+    )
   })
 
   test.each([-1, 0.5, 2 ** 53])('offset %p is refused', (offset) => {

@@ -106,7 +106,8 @@ test('positions cut out the same keys, values and times as decoding does', () =>
       const bytes = encodeRecordBatch({ records })
       const positions = recordPositions(bytes)
       const { baseTimestamp } = readBatchHeader(bytes)
-      const cut = (start: number, length: number) => (length < 0 ? null : bytes.subarray(start, start + length))
+      const cut = (start: number, length: number) =>
+        length < 0 ? null : bytes.subarray(start, start + length)
       for (const [i, record] of records.entries()) {
         expect(cut(positions.keyStarts[i]!, positions.keyLengths[i]!)).toEqual(record.key)
         expect(cut(positions.valueStarts[i]!, positions.valueLengths[i]!)).toEqual(record.value)

@@ -27,7 +27,13 @@ export type MetadataCommand =
       readonly brokers: readonly BrokerSeat[]
       readonly settings: ClusterSettings
     }
-  | { readonly kind: 'add-broker'; readonly at: number; readonly host: string; readonly port: number; readonly uuid: string }
+  | {
+      readonly kind: 'add-broker'
+      readonly at: number
+      readonly host: string
+      readonly port: number
+      readonly uuid: string
+    }
   | ({ readonly kind: 'update-broker'; readonly at: number } & BrokerSeat)
   | {
       readonly kind: 'create-topic'
@@ -36,7 +42,12 @@ export type MetadataCommand =
       readonly partitions: number
       readonly replicationFactor?: number
     }
-  | { readonly kind: 'add-partition'; readonly at: number; readonly topic: string; readonly expectedCount?: number }
+  | {
+      readonly kind: 'add-partition'
+      readonly at: number
+      readonly topic: string
+      readonly expectedCount?: number
+    }
   | { readonly kind: 'register-producer'; readonly at: number; readonly topic: string }
   | {
       readonly kind: 'register-consumer'
@@ -176,7 +187,8 @@ function text(value: unknown, field: string): string {
 }
 
 function natural(value: unknown, field: string): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw invalid(field, 'a natural number')
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+    throw invalid(field, 'a natural number')
   return value
 }
 

@@ -25,7 +25,14 @@ import { type BrokerLoad, placeReplicas } from './placement.js'
 
 /** What a command answers: its fields, or why it was refused; a refusal changes nothing. */
 export type MetadataResult =
-  | { readonly error: { readonly code: ErrorCode; readonly message: string; readonly field?: string; readonly outcome: 'no' } }
+  | {
+      readonly error: {
+        readonly code: ErrorCode
+        readonly message: string
+        readonly field?: string
+        readonly outcome: 'no'
+      }
+    }
   | Readonly<Record<string, unknown>>
 
 type Change = { -readonly [K in keyof MetadataChanges]?: MetadataChanges[K][number][] }
@@ -45,7 +52,12 @@ export interface MetadataSnapshot {
   readonly version: number
   readonly clusterId: string
   readonly settings: ClusterSettings
-  readonly nextIds: { readonly broker: number; readonly producer: number; readonly consumer: number; readonly group: number }
+  readonly nextIds: {
+    readonly broker: number
+    readonly producer: number
+    readonly consumer: number
+    readonly group: number
+  }
   readonly brokers: readonly BrokerInfo[]
   readonly topics: readonly TopicInfo[]
   readonly producers: readonly ProducerInfo[]
@@ -146,7 +158,10 @@ export class MetadataState {
     return marks
   }
 
-  apply(index: number, command: MetadataCommand): { readonly result: MetadataResult; readonly changes: MetadataChanges } {
+  apply(
+    index: number,
+    command: MetadataCommand,
+  ): { readonly result: MetadataResult; readonly changes: MetadataChanges } {
     invariant(index > this.#version, `command ${index} comes after ${this.#version}`)
     this.#version = index
     const { result, changes } = this.#carryOut(command)
@@ -171,7 +186,9 @@ export class MetadataState {
   static fromJSON(value: unknown): MetadataState {
     const snapshot = value as MetadataSnapshot
     invariant(
-      typeof snapshot === 'object' && Number.isSafeInteger(snapshot.version) && Array.isArray(snapshot.topics),
+      typeof snapshot === 'object' &&
+        Number.isSafeInteger(snapshot.version) &&
+        Array.isArray(snapshot.topics),
       'a metadata snapshot has a version and topics',
     )
     const state = new MetadataState()
@@ -260,7 +277,11 @@ export class MetadataState {
     if (this.#topics.has(command.topic))
       return refused('TOPIC_EXISTS', `topic ${command.topic} exists`, 'topic_name')
     if (command.partitions > this.#settings.partitionsPerTopicMax)
-      return refused('PARTITION_LIMIT', `a topic has at most ${this.#settings.partitionsPerTopicMax} partitions`, 'partitions')
+      return refused(
+        'PARTITION_LIMIT',
+        `a topic has at most ${this.#settings.partitionsPerTopicMax} partitions`,
+        'partitions',
+      )
     if (command.replicationFactor !== undefined && command.replicationFactor > this.#alive().length)
       return refused(
         'NOT_ENOUGH_BROKERS',
@@ -268,7 +289,12 @@ export class MetadataState {
         'replication_factor',
       )
     const replicationFactor = command.replicationFactor ?? this.#settings.replicationFactor
-    const topic = this.#newTopic(command.topic as TopicName, command.partitions, replicationFactor, command.at)
+    const topic = this.#newTopic(
+      command.topic as TopicName,
+      command.partitions,
+      replicationFactor,
+      command.at,
+    )
     if (topic === undefined) return refused('NOT_ENOUGH_BROKERS', 'no broker is alive')
     return {
       result: { topic: topic.name, partitions: topic.partitions.map((partition) => partition.name) },
@@ -278,17 +304,25 @@ export class MetadataState {
 
   #addPartition(command: Extract<MetadataCommand, { kind: 'add-partition' }>): Outcome {
     const topic = this.#topics.get(command.topic)
-    if (topic === undefined) return refused('TOPIC_NOT_FOUND', `topic ${command.topic} does not exist`, 'topic_name')
+    if (topic === undefined)
+      return refused('TOPIC_NOT_FOUND', `topic ${command.topic} does not exist`, 'topic_name')
     const count = topic.partitions.length
     if (command.expectedCount !== undefined && command.expectedCount !== count)
       return { result: { partition: count, added: false }, changes: {} }
     if (count >= this.#settings.partitionsPerTopicMax)
-      return refused('PARTITION_LIMIT', `topic ${topic.name} has ${count} partitions, which is the limit`, 'topic_name')
+      return refused(
+        'PARTITION_LIMIT',
+        `topic ${topic.name} has ${count} partitions, which is the limit`,
+        'topic_name',
+      )
     const partition = this.#newPartition(topic.name, count + 1, topic.replicationFactor, command.at)
     if (partition === undefined) return refused('NOT_ENOUGH_BROKERS', 'no broker is alive')
     const grown = { ...topic, partitions: [...topic.partitions, partition] }
     this.#topics.set(topic.name, grown)
-    return { result: { partition: partition.number, added: true }, changes: { topics: [grown], partitions: [partition] } }
+    return {
+      result: { partition: partition.number, added: true },
+      changes: { topics: [grown], partitions: [partition] },
+    }
   }
 
   #registerProducer(command: Extract<MetadataCommand, { kind: 'register-producer' }>): Outcome {
@@ -311,7 +345,8 @@ export class MetadataState {
 
   #registerConsumer(command: Extract<MetadataCommand, { kind: 'register-consumer' }>): Outcome {
     const topic = this.#topics.get(command.topic)
-    if (topic === undefined) return refused('TOPIC_NOT_FOUND', `topic ${command.topic} does not exist`, 'topic_name')
+    if (topic === undefined)
+      return refused('TOPIC_NOT_FOUND', `topic ${command.topic} does not exist`, 'topic_name')
     const consumer = {
       id: this.#nextIds.consumer++ as ConsumerId,
       topic: topic.name,
@@ -322,7 +357,10 @@ export class MetadataState {
     this.#consumers.set(consumer.id, consumer)
     return {
       result: { consumerId: consumer.id },
-      changes: { consumers: [consumer], healthChecks: [this.#seenFirst('consumer', consumer.id, command.at)] },
+      changes: {
+        consumers: [consumer],
+        healthChecks: [this.#seenFirst('consumer', consumer.id, command.at)],
+      },
     }
   }
 
@@ -355,7 +393,12 @@ export class MetadataState {
     return { result: {}, changes: { healthChecks } }
   }
 
-  #newTopic(name: TopicName, partitionCount: number, replicationFactor: number, at: number): TopicInfo | undefined {
+  #newTopic(
+    name: TopicName,
+    partitionCount: number,
+    replicationFactor: number,
+    at: number,
+  ): TopicInfo | undefined {
     if (this.#alive().length === 0) return undefined
     const partitions: PartitionInfo[] = []
     for (let number = 1; number <= partitionCount; number++)
@@ -365,7 +408,12 @@ export class MetadataState {
     return topic
   }
 
-  #newPartition(topic: TopicName, number: number, replicationFactor: number, at: number): PartitionInfo | undefined {
+  #newPartition(
+    topic: TopicName,
+    number: number,
+    replicationFactor: number,
+    at: number,
+  ): PartitionInfo | undefined {
     const replicas = placeReplicas(this.#alive(), replicationFactor)
     if (replicas.length === 0) return undefined
     const groupId = this.#nextIds.group++ as GroupId
@@ -413,5 +461,8 @@ const NO_CHANGES: MetadataChanges = {
 }
 
 function refused(code: ErrorCode, message: string, field?: string): Outcome {
-  return { result: { error: { code, message, outcome: 'no', ...(field === undefined ? {} : { field }) } }, changes: {} }
+  return {
+    result: { error: { code, message, outcome: 'no', ...(field === undefined ? {} : { field }) } },
+    changes: {},
+  }
 }

@@ -1,5 +1,11 @@
 import { describe, expect, test } from '@jest/globals'
-import { DEFAULT_SETTINGS, type MetadataCommand, MetadataState, parseMetadataCommand, placeReplicas } from '@sluice/metadata'
+import {
+  DEFAULT_SETTINGS,
+  type MetadataCommand,
+  MetadataState,
+  parseMetadataCommand,
+  placeReplicas,
+} from '@sluice/metadata'
 import type { BrokerId } from '@sluice/domain'
 import fc from 'fast-check'
 
@@ -7,7 +13,12 @@ const AT = 1_700_000_000_000
 
 function founded(brokerCount = 3): MetadataState {
   const state = new MetadataState()
-  const brokers = Array.from({ length: brokerCount }, (_, i) => ({ id: i + 1, host: 'h', port: 7001 + i, uuid: '' }))
+  const brokers = Array.from({ length: brokerCount }, (_, i) => ({
+    id: i + 1,
+    host: 'h',
+    port: 7001 + i,
+    uuid: '',
+  }))
   state.apply(1, { kind: 'bootstrap', at: AT, clusterId: 'c', brokers, settings: DEFAULT_SETTINGS })
   return state
 }
@@ -17,12 +28,20 @@ function next(state: MetadataState, command: MetadataCommand): unknown {
   return state.apply(state.version + 1, command).result
 }
 
-const create = (topic: string, partitions = 1): MetadataCommand => ({ kind: 'create-topic', at: AT, topic, partitions })
+const create = (topic: string, partitions = 1): MetadataCommand => ({
+  kind: 'create-topic',
+  at: AT,
+  topic,
+  partitions,
+})
 
 describe('topics', () => {
   test('start with the partitions asked for, each on as many brokers as the replication factor says', () => {
     const state = founded(5)
-    expect(next(state, create('orders', 2))).toEqual({ topic: 'orders', partitions: ['orders.1', 'orders.2'] })
+    expect(next(state, create('orders', 2))).toEqual({
+      topic: 'orders',
+      partitions: ['orders.1', 'orders.2'],
+    })
     for (const partition of state.partitionsOf('orders')) {
       expect(partition.replicas).toHaveLength(3)
       expect(new Set(partition.replicas).size).toBe(3)
@@ -70,7 +89,11 @@ describe('topics', () => {
 
   test('are not placed on a broker that is dead', () => {
     const state = founded(4)
-    next(state, { kind: 'mark', at: AT, marks: [{ type: 'broker', id: 2, status: 'dead', reason: 'silent' }] })
+    next(state, {
+      kind: 'mark',
+      at: AT,
+      marks: [{ type: 'broker', id: 2, status: 'dead', reason: 'silent' }],
+    })
     for (let i = 0; i < 8; i++) next(state, create(`t${i}`))
     for (const partition of state.partitions()) expect(partition.replicas).not.toContain(2)
     expect(next(state, { ...create('big'), replicationFactor: 4 } as MetadataCommand)).toMatchObject({
@@ -82,12 +105,22 @@ describe('topics', () => {
 describe('producers and consumers', () => {
   test('a producer brings its topic into being; a consumer does not', () => {
     const state = founded()
-    expect(next(state, { kind: 'register-consumer', at: AT, topic: 'a', start: 'earliest', ack: 'auto' })).toMatchObject({
+    expect(
+      next(state, { kind: 'register-consumer', at: AT, topic: 'a', start: 'earliest', ack: 'auto' }),
+    ).toMatchObject({
       error: { code: 'TOPIC_NOT_FOUND' },
     })
-    expect(next(state, { kind: 'register-producer', at: AT, topic: 'a' })).toEqual({ producerId: 1, topicCreated: true })
-    expect(next(state, { kind: 'register-producer', at: AT, topic: 'a' })).toEqual({ producerId: 2, topicCreated: false })
-    expect(next(state, { kind: 'register-consumer', at: AT, topic: 'a', start: 'latest', ack: 'manual' })).toEqual({
+    expect(next(state, { kind: 'register-producer', at: AT, topic: 'a' })).toEqual({
+      producerId: 1,
+      topicCreated: true,
+    })
+    expect(next(state, { kind: 'register-producer', at: AT, topic: 'a' })).toEqual({
+      producerId: 2,
+      topicCreated: false,
+    })
+    expect(
+      next(state, { kind: 'register-consumer', at: AT, topic: 'a', start: 'latest', ack: 'manual' }),
+    ).toEqual({
       consumerId: 1,
     })
     expect(state.consumer(1)).toMatchObject({ topic: 'a', start: 'latest', ack: 'manual' })
@@ -100,7 +133,20 @@ describe('health', () => {
     const state = founded()
     next(state, { kind: 'register-producer', at: AT, topic: 'a' })
     const seen = (at: number): unknown =>
-      next(state, { kind: 'activity', at, producers: [[1, at], [99, at]], consumers: [], brokers: [[1, at], [2, at], [3, at]] })
+      next(state, {
+        kind: 'activity',
+        at,
+        producers: [
+          [1, at],
+          [99, at],
+        ],
+        consumers: [],
+        brokers: [
+          [1, at],
+          [2, at],
+          [3, at],
+        ],
+      })
     seen(AT + 5000)
     seen(AT + 1000)
     expect(state.healthCheck('producer', 1)?.lastSeenAt).toBe(AT + 5000)
@@ -142,15 +188,48 @@ describe('brokers', () => {
 })
 
 const commandArbitrary: fc.Arbitrary<MetadataCommand> = fc.oneof(
-  fc.record({ kind: fc.constant('create-topic' as const), at: fc.constant(AT), topic: fc.constantFrom('a', 'b', 'c'), partitions: fc.integer({ min: 1, max: 3 }) }),
-  fc.record({ kind: fc.constant('add-partition' as const), at: fc.constant(AT), topic: fc.constantFrom('a', 'b'), expectedCount: fc.integer({ min: 1, max: 4 }) }),
-  fc.record({ kind: fc.constant('register-producer' as const), at: fc.constant(AT), topic: fc.constantFrom('a', 'd') }),
-  fc.record({ kind: fc.constant('register-consumer' as const), at: fc.constant(AT), topic: fc.constantFrom('a', 'd'), start: fc.constant('earliest' as const), ack: fc.constant('auto' as const) }),
-  fc.record({ kind: fc.constant('add-broker' as const), at: fc.constant(AT), host: fc.constant('h'), port: fc.integer({ min: 7001, max: 7010 }), uuid: fc.constantFrom('x', 'y', 'z') }),
+  fc.record({
+    kind: fc.constant('create-topic' as const),
+    at: fc.constant(AT),
+    topic: fc.constantFrom('a', 'b', 'c'),
+    partitions: fc.integer({ min: 1, max: 3 }),
+  }),
+  fc.record({
+    kind: fc.constant('add-partition' as const),
+    at: fc.constant(AT),
+    topic: fc.constantFrom('a', 'b'),
+    expectedCount: fc.integer({ min: 1, max: 4 }),
+  }),
+  fc.record({
+    kind: fc.constant('register-producer' as const),
+    at: fc.constant(AT),
+    topic: fc.constantFrom('a', 'd'),
+  }),
+  fc.record({
+    kind: fc.constant('register-consumer' as const),
+    at: fc.constant(AT),
+    topic: fc.constantFrom('a', 'd'),
+    start: fc.constant('earliest' as const),
+    ack: fc.constant('auto' as const),
+  }),
+  fc.record({
+    kind: fc.constant('add-broker' as const),
+    at: fc.constant(AT),
+    host: fc.constant('h'),
+    port: fc.integer({ min: 7001, max: 7010 }),
+    uuid: fc.constantFrom('x', 'y', 'z'),
+  }),
   fc.record({
     kind: fc.constant('mark' as const),
     at: fc.constant(AT),
-    marks: fc.array(fc.record({ type: fc.constant('broker' as const), id: fc.integer({ min: 1, max: 5 }), status: fc.constantFrom('alive' as const, 'dead' as const), reason: fc.constant('r') })),
+    marks: fc.array(
+      fc.record({
+        type: fc.constant('broker' as const),
+        id: fc.integer({ min: 1, max: 5 }),
+        status: fc.constantFrom('alive' as const, 'dead' as const),
+        reason: fc.constant('r'),
+      }),
+    ),
   }),
 )
 
@@ -177,7 +256,11 @@ test('the same commands give the same state, through JSON and through a snapshot
 })
 
 test('placement takes the least loaded, and the one that leads least to lead', () => {
-  const load = (id: number, replicas: number, preferred: number) => ({ id: id as BrokerId, replicas, preferred })
+  const load = (id: number, replicas: number, preferred: number) => ({
+    id: id as BrokerId,
+    replicas,
+    preferred,
+  })
   expect(placeReplicas([load(1, 5, 2), load(2, 4, 2), load(3, 4, 1), load(4, 9, 0)], 3)).toEqual([3, 1, 2])
   expect(placeReplicas([load(2, 0, 0), load(1, 0, 0)], 3)).toEqual([1, 2])
   expect(placeReplicas([], 3)).toEqual([])

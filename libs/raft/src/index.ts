@@ -23,9 +23,5 @@ export {
   type RaftHostOptions,
   type RaftTimings,
 } from './host/raft-host.js'
-export {
-  WalCorruptError,
-  WalDiskFullError,
-  WalForeignError,
-} from './wal/errors.js'
+export { WalCorruptError, WalDiskFullError, WalForeignError } from './wal/errors.js'
 export { openWal, type Wal, type WalOptions } from './wal/wal.js'

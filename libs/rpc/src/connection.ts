@@ -95,7 +95,9 @@ export class Connection {
     const silentMs = performance.now() - this.#lastHeard
     if (silentMs > this.#limits.silentMs) {
       this.close(
-        new RpcError('CONNECTION_LOST', `nothing was heard for ${Math.round(silentMs)} ms`, { outcome: 'unknown' }),
+        new RpcError('CONNECTION_LOST', `nothing was heard for ${Math.round(silentMs)} ms`, {
+          outcome: 'unknown',
+        }),
       )
     } else {
       this.send({ kind: FrameKind.PING, method: 0, id: 0, payload: EMPTY })

@@ -107,9 +107,13 @@ export class FrameParser {
 
   #checkedLength(length: number): number {
     if (length < HEADER_BYTES || length > this.#frameBytesMax)
-      throw new RpcError('PROTOCOL', `a frame of ${length} bytes is not taken; the limit is ${this.#frameBytesMax}`, {
-        outcome: 'unknown',
-      })
+      throw new RpcError(
+        'PROTOCOL',
+        `a frame of ${length} bytes is not taken; the limit is ${this.#frameBytesMax}`,
+        {
+          outcome: 'unknown',
+        },
+      )
     return length
   }
 

@@ -36,7 +36,12 @@ export function helloHeaders(identity: RpcIdentity): Record<string, string> {
 }
 
 export function peerOf(headers: IncomingHttpHeaders, remoteAddress: string): RpcPeer {
-  return { clusterId: text(headers[CLUSTER]), nodeId: text(headers[NODE]), role: text(headers[ROLE]), remoteAddress }
+  return {
+    clusterId: text(headers[CLUSTER]),
+    nodeId: text(headers[NODE]),
+    role: text(headers[ROLE]),
+    remoteAddress,
+  }
 }
 
 export function secretOf(headers: IncomingHttpHeaders): string {

@@ -64,14 +64,18 @@ export class RpcLink {
     const connection = this.#connection
     if (connection === undefined) throw this.#lastFailure ?? closedError()
     if (this.#pending.size >= this.#limits.inFlightMax)
-      throw new RpcError('OVERLOADED', `${this.#pending.size} requests await their answers`, { outcome: 'no' })
+      throw new RpcError('OVERLOADED', `${this.#pending.size} requests await their answers`, {
+        outcome: 'no',
+      })
     const { signal } = options
     if (signal?.aborted) throw toError(signal.reason)
     const { id, answer } = this.#pending.add(options.timeoutMs)
     if (!connection.send({ kind: FrameKind.REQUEST, method, id, payload }))
       this.#pending.reject(
         id,
-        new RpcError('OVERLOADED', `${connection.bufferedBytes} bytes wait for the network`, { outcome: 'no' }),
+        new RpcError('OVERLOADED', `${connection.bufferedBytes} bytes wait for the network`, {
+          outcome: 'no',
+        }),
       )
     if (signal === undefined) return answer
     const onAbort = (): void => this.#pending.reject(id, toError(signal.reason))
@@ -143,7 +147,9 @@ export class RpcLink {
         if (size <= REFUSAL_BYTES_MAX) chunks.push(chunk)
       })
       response.on('error', () => undefined)
-      response.on('close', () => failed(this.#failure('REFUSED', refusalOf(Buffer.concat(chunks).toString()))))
+      response.on('close', () =>
+        failed(this.#failure('REFUSED', refusalOf(Buffer.concat(chunks).toString()))),
+      )
     })
     request.on('upgrade', (response, socket, head) => {
       clearTimeout(timer)
@@ -191,10 +197,14 @@ export class RpcLink {
       const remote = parseRemote(frame.payload)
       this.#pending.reject(
         frame.id,
-        new RpcError('REMOTE', typeof remote['message'] === 'string' ? remote['message'] : 'the peer failed', {
-          outcome: remote['outcome'] === 'no' ? 'no' : 'unknown',
-          remote,
-        }),
+        new RpcError(
+          'REMOTE',
+          typeof remote['message'] === 'string' ? remote['message'] : 'the peer failed',
+          {
+            outcome: remote['outcome'] === 'no' ? 'no' : 'unknown',
+            remote,
+          },
+        ),
       )
     }
   }
@@ -241,7 +251,9 @@ function refusalOf(body: string): string {
 
 function parseRemote(payload: Uint8Array): Readonly<Record<string, unknown>> {
   try {
-    const value: unknown = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString())
+    const value: unknown = JSON.parse(
+      Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString(),
+    )
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
   } catch {
     return {}

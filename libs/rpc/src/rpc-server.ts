@@ -4,7 +4,15 @@ import type { Duplex } from 'node:stream'
 import { messageOf } from '@sluice/foundation'
 import { Connection } from './connection.js'
 import { type Frame, FrameKind } from './frame.js'
-import { helloHeaders, peerOf, PROTOCOL, type RpcIdentity, type RpcPeer, secretOf, UPGRADE_PATH } from './hello.js'
+import {
+  helloHeaders,
+  peerOf,
+  PROTOCOL,
+  type RpcIdentity,
+  type RpcPeer,
+  secretOf,
+  UPGRADE_PATH,
+} from './hello.js'
 import { DEFAULT_LIMITS, type RpcLimits } from './limits.js'
 
 export interface RpcHandlers {
@@ -72,7 +80,9 @@ export class RpcServer {
     const headers = Object.entries(helloHeaders({ ...this.#publicIdentity() }))
       .map(([name, value]) => `${name}: ${value}\r\n`)
       .join('')
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n${headers}\r\n`)
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n${headers}\r\n`,
+    )
     ;(socket as Socket).setNoDelay(true)
     ;(socket as Socket).setTimeout(0)
     if (head.length > 0) socket.unshift(head)
@@ -84,11 +94,18 @@ export class RpcServer {
     return { clusterId, nodeId, role }
   }
 
-  #refusal(request: IncomingMessage, peer: RpcPeer): { status: number; code: string; message: string } | undefined {
+  #refusal(
+    request: IncomingMessage,
+    peer: RpcPeer,
+  ): { status: number; code: string; message: string } | undefined {
     const own = this.#options.identity()
     if (this.#closed) return { status: 503, code: 'SHUTTING_DOWN', message: 'this process is stopping' }
     if (request.url !== UPGRADE_PATH)
-      return { status: 404, code: 'ROUTE_NOT_FOUND', message: `upgrade at ${UPGRADE_PATH}, not at ${request.url ?? ''}` }
+      return {
+        status: 404,
+        code: 'ROUTE_NOT_FOUND',
+        message: `upgrade at ${UPGRADE_PATH}, not at ${request.url ?? ''}`,
+      }
     if (request.headers.upgrade !== PROTOCOL)
       return { status: 426, code: 'BROKER_REFUSED', message: `this process speaks ${PROTOCOL}` }
     if (own.secret !== undefined && secretOf(request.headers) !== own.secret)
@@ -138,7 +155,12 @@ export class RpcServer {
   }
 
   #respond(connection: Connection, request: Frame, payload: Uint8Array): void {
-    const sent = connection.send({ kind: FrameKind.RESPONSE, method: request.method, id: request.id, payload })
+    const sent = connection.send({
+      kind: FrameKind.RESPONSE,
+      method: request.method,
+      id: request.id,
+      payload,
+    })
     // The caller does not read: it must not wait for an answer that was dropped.
     if (!sent) connection.close(new Error('answers pile up: the peer does not read them'))
   }

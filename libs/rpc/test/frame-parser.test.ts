@@ -20,18 +20,24 @@ const frameArbitrary: fc.Arbitrary<Frame> = fc.record({
 describe('a stream of frames', () => {
   test('comes out the same however it is cut', () => {
     fc.assert(
-      fc.property(fc.array(frameArbitrary, { maxLength: 8 }), fc.array(fc.integer({ min: 1, max: 40 })), (frames, cuts) => {
-        const bytes = encode(frames)
-        const got: Frame[] = []
-        const parser = new FrameParser(1000, (frame) => got.push({ ...frame, payload: frame.payload.slice() }))
-        let at = 0
-        for (const cut of cuts) {
-          parser.push(bytes.slice(at, at + cut))
-          at += cut
-        }
-        parser.push(bytes.slice(at))
-        expect(got).toEqual(frames)
-      }),
+      fc.property(
+        fc.array(frameArbitrary, { maxLength: 8 }),
+        fc.array(fc.integer({ min: 1, max: 40 })),
+        (frames, cuts) => {
+          const bytes = encode(frames)
+          const got: Frame[] = []
+          const parser = new FrameParser(1000, (frame) =>
+            got.push({ ...frame, payload: frame.payload.slice() }),
+          )
+          let at = 0
+          for (const cut of cuts) {
+            parser.push(bytes.slice(at, at + cut))
+            at += cut
+          }
+          parser.push(bytes.slice(at))
+          expect(got).toEqual(frames)
+        },
+      ),
     )
   })
 

@@ -3,7 +3,14 @@ import net from 'node:net'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { SeededRandom } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
-import { type RpcHandlers, type RpcIdentity, RpcLink, type RpcLinkOptions, type RpcLimits, RpcServer } from '@sluice/rpc'
+import {
+  type RpcHandlers,
+  type RpcIdentity,
+  RpcLink,
+  type RpcLinkOptions,
+  type RpcLimits,
+  RpcServer,
+} from '@sluice/rpc'
 
 const opened: (() => unknown)[] = []
 
@@ -22,7 +29,12 @@ interface Served {
 
 async function serve(
   handlers: Partial<RpcHandlers>,
-  options: { port?: number; identity?: RpcIdentity; limits?: Partial<RpcLimits>; admit?: () => string | undefined } = {},
+  options: {
+    port?: number
+    identity?: RpcIdentity
+    limits?: Partial<RpcLimits>
+    admit?: () => string | undefined
+  } = {},
 ): Promise<Served> {
   const server = http.createServer((_, response) => response.end('plain'))
   const rpc = new RpcServer({
@@ -47,7 +59,13 @@ async function serve(
 }
 
 function link(port: number, options: Partial<RpcLinkOptions> = {}): RpcLink {
-  const made = new RpcLink({ host: '127.0.0.1', port, identity: MANAGER, random: new SeededRandom(1), ...options })
+  const made = new RpcLink({
+    host: '127.0.0.1',
+    port,
+    identity: MANAGER,
+    random: new SeededRandom(1),
+    ...options,
+  })
   opened.push(() => made.close())
   return made
 }
@@ -112,9 +130,11 @@ describe('calls', () => {
   test('the same port serves plain HTTP', async () => {
     const { port } = await serve({})
     const body = await new Promise<string>((resolve, reject) => {
-      http.get({ port, host: '127.0.0.1', path: '/health', agent: false }, (response) => {
-        response.setEncoding('utf8').on('data', resolve)
-      }).on('error', reject)
+      http
+        .get({ port, host: '127.0.0.1', path: '/health', agent: false }, (response) => {
+          response.setEncoding('utf8').on('data', resolve)
+        })
+        .on('error', reject)
     })
     expect(body).toBe('plain')
   })
@@ -184,7 +204,10 @@ describe('what can go wrong', () => {
     const waiting = [client.request(1, bytes(''), TIME), client.request(1, bytes(''), TIME)]
     const closed = Promise.allSettled(waiting)
     await eventually(() => expect(client.connected).toBe(true))
-    await expect(client.request(1, bytes(''), TIME)).rejects.toMatchObject({ code: 'OVERLOADED', outcome: 'no' })
+    await expect(client.request(1, bytes(''), TIME)).rejects.toMatchObject({
+      code: 'OVERLOADED',
+      outcome: 'no',
+    })
     await client.close()
     await closed
   })
@@ -194,12 +217,17 @@ describe('what can go wrong', () => {
     const client = link(port, { limits: { writeBufferBytesMax: 1000 } })
     await client.request(1, bytes(''), TIME)
     expect(client.send(1, new Uint8Array(2000))).toBe(false)
-    await expect(client.request(1, new Uint8Array(2000), TIME)).rejects.toMatchObject({ code: 'OVERLOADED', outcome: 'no' })
+    await expect(client.request(1, new Uint8Array(2000), TIME)).rejects.toMatchObject({
+      code: 'OVERLOADED',
+      outcome: 'no',
+    })
   })
 
   test('a frame over the bound closes the connection instead of filling memory', async () => {
     const { port } = await serve({}, { limits: { frameBytesMax: 1000 } })
-    await expect(link(port).request(1, new Uint8Array(2000), TIME)).rejects.toMatchObject({ code: 'CONNECTION_LOST' })
+    await expect(link(port).request(1, new Uint8Array(2000), TIME)).rejects.toMatchObject({
+      code: 'CONNECTION_LOST',
+    })
   })
 
   test('a peer that says nothing is given up', async () => {
@@ -222,8 +250,17 @@ describe('what can go wrong', () => {
 describe('who may connect', () => {
   test.each([
     { name: 'another cluster', client: { ...MANAGER, clusterId: 'c2' }, message: 'belongs to cluster c1' },
-    { name: 'no cluster, without being an administrator', client: { ...MANAGER, clusterId: '' }, message: 'cluster c1' },
-    { name: 'a wrong secret', client: { ...MANAGER, secret: 'wrong' }, server: { ...BROKER, secret: 'right' }, message: 'secret' },
+    {
+      name: 'no cluster, without being an administrator',
+      client: { ...MANAGER, clusterId: '' },
+      message: 'cluster c1',
+    },
+    {
+      name: 'a wrong secret',
+      client: { ...MANAGER, secret: 'wrong' },
+      server: { ...BROKER, secret: 'right' },
+      message: 'secret',
+    },
   ])('$name is refused, certainly not done, with a reason', async ({ client, server, message }) => {
     const { port } = await serve({}, { identity: server ?? BROKER })
     const call = link(port, { identity: client }).request(1, bytes(''), TIME)

@@ -33,7 +33,10 @@ export class EnvReader {
     return this.#mistake(`${name} is not set`, '')
   }
 
-  integer(name: string, options: { readonly min: number; readonly max: number; readonly fallback?: number }): number {
+  integer(
+    name: string,
+    options: { readonly min: number; readonly max: number; readonly fallback?: number },
+  ): number {
     const { min, max, fallback } = options
     const text = this.#text(name)
     if (text === undefined && fallback !== undefined) return fallback

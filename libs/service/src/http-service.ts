@@ -2,7 +2,13 @@ import { STATUS_CODES } from 'node:http'
 import { errorBody, problemDetails, PROBLEMS } from '@sluice/contracts'
 import { BrokerError, type Component } from '@sluice/domain'
 import { messageOf } from '@sluice/foundation'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, {
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
 import type { Logger } from 'pino'
 
 export interface HttpServiceOptions {
@@ -21,7 +27,7 @@ export function createHttpService(options: HttpServiceOptions): FastifyInstance 
   const { component, logger } = options
   const app = Fastify({
     loggerInstance: logger as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,
     forceCloseConnections: 'idle',
     return503OnClosing: true,
@@ -30,7 +36,9 @@ export function createHttpService(options: HttpServiceOptions): FastifyInstance 
   }) as unknown as FastifyInstance
   app.addHttpMethod('GET', { hasBody: true, overrideExisting: true })
   parseBodies(app)
-  app.setErrorHandler((error, request, reply) => fail(toFailure(error, options, logger), request, reply, component))
+  app.setErrorHandler((error, request, reply) =>
+    fail(toFailure(error, options, logger), request, reply, component),
+  )
   app.setNotFoundHandler((request, reply) => {
     const methods = allowedMethods(app, request)
     if (methods.length > 0) {
@@ -38,7 +46,12 @@ export function createHttpService(options: HttpServiceOptions): FastifyInstance 
       const message = `${request.method} is not for ${pathOf(request)}; ${methods.join(', ')} is`
       return fail(new BrokerError('METHOD_NOT_ALLOWED', message), request, reply, component)
     }
-    return fail(new BrokerError('ROUTE_NOT_FOUND', `there is nothing at ${pathOf(request)}`), request, reply, component)
+    return fail(
+      new BrokerError('ROUTE_NOT_FOUND', `there is nothing at ${pathOf(request)}`),
+      request,
+      reply,
+      component,
+    )
   })
   app.get('/health/live', { logLevel: 'silent' }, () => ({ status: 'success', component, message: 'alive' }))
   app.get('/health/ready', { logLevel: 'silent' }, (request, reply) => {
@@ -50,7 +63,12 @@ export function createHttpService(options: HttpServiceOptions): FastifyInstance 
 }
 
 /** Answers with the failure: the envelope, or problem details where the client asks for them. */
-function fail(error: BrokerError, request: FastifyRequest, reply: FastifyReply, component: Component): FastifyReply {
+function fail(
+  error: BrokerError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  component: Component,
+): FastifyReply {
   const body = errorBody(error, component)
   const asProblem = request.headers.accept?.includes(PROBLEM_JSON) === true
   return reply
@@ -88,20 +106,30 @@ function toFailure(error: unknown, options: HttpServiceOptions, logger: Logger):
   }
   const { code, statusCode } = error as FrameworkError
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
-    return new BrokerError('PAYLOAD_TOO_LARGE', `the body is over the limit of ${options.bodyLimitBytes} bytes`)
+    return new BrokerError(
+      'PAYLOAD_TOO_LARGE',
+      `the body is over the limit of ${options.bodyLimitBytes} bytes`,
+    )
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
     return new BrokerError('UNSUPPORTED_MEDIA_TYPE', 'the content type must be application/json')
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500)
-    return new BrokerError('INVALID_REQUEST', `${STATUS_CODES[statusCode] ?? 'bad request'}: ${messageOf(error)}`)
+    return new BrokerError(
+      'INVALID_REQUEST',
+      `${STATUS_CODES[statusCode] ?? 'bad request'}: ${messageOf(error)}`,
+    )
   if (statusCode === 503) return new BrokerError('SHUTTING_DOWN', 'this process is stopping')
   logger.error({ err: error }, 'a call failed for a reason of our own')
-  return new BrokerError('INTERNAL', 'internal error; the log of this component has the details', { outcome: 'unknown' })
+  return new BrokerError('INTERNAL', 'internal error; the log of this component has the details', {
+    outcome: 'unknown',
+  })
 }
 
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH'] as const
 
 function allowedMethods(app: FastifyInstance, request: FastifyRequest): readonly string[] {
-  return METHODS.filter((method) => method !== request.method && app.findRoute({ url: pathOf(request), method }) !== null)
+  return METHODS.filter(
+    (method) => method !== request.method && app.findRoute({ url: pathOf(request), method }) !== null,
+  )
 }
 
 function pathOf(request: FastifyRequest): string {

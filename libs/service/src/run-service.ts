@@ -13,7 +13,10 @@ const STOP_DEADLINE_MS = 10_000
  * Runs a process: starts the service, stops it on SIGTERM, SIGINT or when the parent is gone, and ends
  * with 0 when that went well. A start that fails, or an error nobody handled, ends it with 1.
  */
-export async function runService(start: (signal: AbortSignal) => Promise<Service>, logger: Logger): Promise<void> {
+export async function runService(
+  start: (signal: AbortSignal) => Promise<Service>,
+  logger: Logger,
+): Promise<void> {
   const starting = new AbortController()
   let service: Service | undefined
   let stopping = false

@@ -128,8 +128,7 @@ export class RaftHost implements GroupHost {
   /** The connection to a peer broke: what was sent may be lost. */
   peerDown(peer: NodeId): void {
     if (this.#stopped) return
-    for (const group of this.#groups.values())
-      if (group.voters.includes(peer)) group.unreachable(peer)
+    for (const group of this.#groups.values()) if (group.voters.includes(peer)) group.unreachable(peer)
   }
 
   compact(group: RaftGroup, index: LogIndex): void {

@@ -77,6 +77,7 @@ export class SimNode implements ObservedNode {
   #outstanding: Completion[] = []
   #turnScheduled = false
   #pausedUntilMs = 0
+  #applyDelayMs: number
   #proposed = new Map<number, { readonly index: LogIndex; readonly term: Term }>()
   #reads = new Map<number, LogIndex>()
   #nextToken = 1
@@ -92,6 +93,7 @@ export class SimNode implements ObservedNode {
     this.isVoter = parts.settings.core.voters.includes(parts.id)
     this.disk = parts.disk
     this.#settings = parts.settings
+    this.#applyDelayMs = parts.settings.applyDelayMs
     this.#random = parts.random
     this.#around = parts.around
   }
@@ -181,6 +183,11 @@ export class SimNode implements ObservedNode {
   /** Nothing happens here for so long; what should have happens afterwards, in the same order. */
   pause(durationMs: number): void {
     if (this.#pausedUntilMs <= this.#around.now()) this.#pausedUntilMs = this.#around.now() + durationMs
+  }
+
+  /** From now on entries are applied without delay, so that a backlog is worked off soon. */
+  hurry(): void {
+    this.#applyDelayMs = 0
   }
 
   /** Runs one call into the core, unless the node is down, and looks at what it did. */
@@ -311,7 +318,7 @@ export class SimNode implements ObservedNode {
     for (const { token, index } of output.reads) this.#answerRead(token, index)
     for (const token of output.readsRefused) this.#reads.delete(token)
     if (output.applyTo >= output.applyFrom)
-      this.#later(this.#random.next() * this.#settings.applyDelayMs, () =>
+      this.#later(this.#random.next() * this.#applyDelayMs, () =>
         this.event(() => this.#apply(output.applyFrom, output.applyTo)),
       )
   }

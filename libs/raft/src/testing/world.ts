@@ -190,6 +190,7 @@ export class World {
     this.#clientsStopped = true
     this.#network.faults = NO_NETWORK_FAULTS
     this.#syncTimes.slowPart = 0
+    for (const node of this.#nodes) node.hurry()
     this.#faults.stop()
     this.#runUntilMs(this.#nowMs + PAUSE_MS_MAX)
   }

@@ -20,6 +20,8 @@ export interface PurgeOptions {
 export class Purger {
   readonly #options: PurgeOptions
   #isWanted = true
+  #plannedAtSegment = 0
+  #durableLsn = 0
   #plan: { readonly below: number; readonly lsn: number } | undefined
   #removing: Promise<void> = Promise.resolve()
   #isRemoving = false
@@ -28,15 +30,18 @@ export class Purger {
     this.#options = options
   }
 
-  /** Something was compacted or removed, or a segment was begun. */
+  /** Entries were compacted or removed. */
   want(): void {
     this.#isWanted = true
   }
 
   /** Everything up to this batch is on disk. */
   durable(lsn: number): void {
-    if (this.#plan === undefined && this.#isWanted) {
+    this.#durableLsn = lsn
+    const segment = this.#options.currentSegmentSeq()
+    if (this.#plan === undefined && (this.#isWanted || segment !== this.#plannedAtSegment)) {
       this.#isWanted = false
+      this.#plannedAtSegment = segment
       this.#plan = { below: this.#firstNeeded(), lsn: this.#options.lastLsn() }
     }
     if (this.#plan === undefined || lsn < this.#plan.lsn || this.#isRemoving) return
@@ -67,8 +72,9 @@ export class Purger {
       }
     } catch (error) {
       onFailure(error)
-    } finally {
-      this.#isRemoving = false
+      return
     }
+    this.#isRemoving = false
+    this.durable(this.#durableLsn) // a plan may have waited
   }
 }

@@ -165,10 +165,7 @@ export class Wal {
         store,
         segmentBytes,
         sealAfterMs: options.sealAfterMs ?? SEAL_AFTER_MS,
-        summaries: () => {
-          this.#purger.want()
-          return [...this.#groups.values()].filter((log) => log.isDefined).map((log) => log.summary)
-        },
+        summaries: () => [...this.#groups.values()].filter((log) => log.isDefined).map((log) => log.summary),
         onDurable: (lsn) => {
           this.#cache.durable(lsn)
           this.#purger.durable(lsn)

@@ -222,22 +222,19 @@ export class LogWriter {
   /** The next write starts before the callbacks of the last one run: the disk does not wait for them. */
   async #run(): Promise<void> {
     let written: Batch | undefined
+    let writing: Promise<void> | undefined
     try {
-      for (;;) {
+      while (this.#failure === undefined) {
         const next = this.#take()
-        const writing = next === undefined ? undefined : this.#carryOut(next)
+        writing = next === undefined ? undefined : this.#carryOut(next)
         if (written !== undefined) this.#complete(written)
-        written = undefined
-        if (next === undefined) {
-          if (this.#isEmpty()) break
-          continue
-        }
+        written = next instanceof Batch ? next : undefined
+        if (next === undefined && this.#isEmpty()) break
         await writing
-        if (this.#failure !== undefined) break
-        if (next instanceof Batch) written = next
       }
     } catch (error) {
       this.fail(error)
+      await writing?.catch(() => undefined)
     } finally {
       this.#isBusy = false
     }

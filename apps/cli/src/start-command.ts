@@ -13,6 +13,7 @@ import { type DataPaths, dataPaths } from './data-paths.js'
 import type { DatabaseServer } from './database-server.js'
 import { leftovers, stopLeftovers } from './leftovers.js'
 import { ProcessStartError } from './managed-process.js'
+import { PortClaims } from './port-claims.js'
 import { choosePorts } from './ports.js'
 import { publicPortProblem } from './public-port.js'
 import { reachable } from './readiness.js'
@@ -55,6 +56,7 @@ export async function runCluster(
   const { settings, terminal } = parts
   const paths = dataPaths(settings.dataDirectory)
   const lock = takeLock(paths)
+  const claims = new PortClaims()
   try {
     const before = readClusterFile(paths.clusterFile)
     if (before !== undefined) await clearLeftovers(before, settings.stopTimeoutMs, terminal)
@@ -63,7 +65,7 @@ export async function runCluster(
     terminal.progress(
       before === undefined ? `new cluster in ${paths.directory}` : `cluster of ${paths.directory}`,
     )
-    const cluster = await startWithPorts(parts, paths, before, signal, onStart)
+    const cluster = await startWithPorts({ ...parts, claims }, paths, before, signal, onStart)
     if (cluster === undefined) return
     try {
       describe(parts, paths)
@@ -74,6 +76,7 @@ export async function runCluster(
       await cluster.stop()
     }
   } finally {
+    claims.release()
     lock.release()
   }
 }
@@ -102,7 +105,7 @@ async function clearLeftovers(state: ClusterState, timeoutMs: number, terminal: 
 
 /** @returns undefined when `signal` aborted before everything served, and all is stopped again */
 async function startWithPorts(
-  parts: StartParts,
+  parts: StartParts & { readonly claims: PortClaims },
   paths: DataPaths,
   before: ClusterState | undefined,
   signal: AbortSignal,
@@ -119,7 +122,7 @@ async function startWithPorts(
   }
   const had = portsOf(before?.processes ?? [])
   for (let attempt = 1; ; attempt += 1) {
-    const ports = await choosePorts(INTERNAL_HOST, portWishes(shape, had))
+    const ports = await choosePorts(INTERNAL_HOST, portWishes(shape, had), parts.claims)
     const cluster = new Cluster(clusterParts(parts, paths, shape, ports, had.get('postgres')))
     onStart(cluster)
     try {

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { systemClock } from '@sluice/foundation'
+import { freePort } from './free-port.js'
 import { type ExtraBrokerParts, runExtraBroker } from '../src/broker-command.js'
 import { newClusterId, writeClusterFile } from '../src/cluster-file.js'
 import { DataLock } from '../src/data-lock.js'
-import { choosePorts } from '../src/ports.js'
 import { describeStatus } from '../src/status-command.js'
 import { fixtureScripts, shortTimes, until, World } from './world.js'
 
@@ -17,7 +17,7 @@ beforeEach(async () => {
   world = new World()
   stop = new AbortController()
   running = undefined
-  const port = (await choosePorts('127.0.0.1', [{ name: 'extra', preferred: [] }])).get('extra')!
+  const port = await freePort()
   parts = {
     dataDirectory: world.directory,
     port,

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { systemClock } from '@sluice/foundation'
+import { freePort } from './free-port.js'
 import { ManagedProcess, type ProcessListener, ProcessStartError } from '../src/managed-process.js'
-import { choosePorts } from '../src/ports.js'
 import type { ProcessPlan } from '../src/process-plan.js'
 import { isAlive } from '../src/process-table.js'
 import { fixtureScripts, shortTimes, until, World } from './world.js'
@@ -30,7 +30,7 @@ afterEach(async () => {
 })
 
 async function manage(): Promise<ManagedProcess> {
-  const port = (await choosePorts('127.0.0.1', [{ name: 'one', preferred: [] }])).get('one')!
+  const port = await freePort()
   const plan: ProcessPlan = {
     name: 'one',
     kind: 'broker',

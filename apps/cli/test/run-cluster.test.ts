@@ -5,9 +5,9 @@ import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { systemClock } from '@sluice/foundation'
+import { freePort } from './free-port.js'
 import { readClusterFile, writeClusterFile } from '../src/cluster-file.js'
 import type { DatabaseServer } from '../src/database-server.js'
-import { choosePorts } from '../src/ports.js'
 import { isAlive } from '../src/process-table.js'
 import { runCluster, type StartParts } from '../src/start-command.js'
 import { describeStatus } from '../src/status-command.js'
@@ -33,7 +33,7 @@ afterEach(async () => {
 })
 
 async function parts(databases: DatabaseServer = world.databaseServer): Promise<StartParts> {
-  const port = (await choosePorts('127.0.0.1', [{ name: 'public', preferred: [] }])).get('public')!
+  const port = await freePort()
   return {
     settings: {
       dataDirectory: world.directory,
@@ -212,7 +212,7 @@ describe('what an earlier run left behind', () => {
   test('is stopped before a new start', async () => {
     const given = await parts()
     const clusterId = 'a'.repeat(32)
-    const orphanPort = (await choosePorts('127.0.0.1', [{ name: 'orphan', preferred: [] }])).get('orphan')!
+    const orphanPort = await freePort()
     const orphan = fork(fixtureScripts.broker, [`--cluster=${clusterId}`, '--name=broker-1'], {
       env: { ...world.env, BROKER_PORT: String(orphanPort) },
       execArgv: [],

@@ -21,6 +21,15 @@ export interface DeliveredMessage {
  * @throws BrokerError CORRUPT_BATCH when a batch does not match its checksum or a record is missing
  */
 export function recordsOf(answer: FetchAnswer): StoredRecord[] {
+  try {
+    return checkedRecords(answer)
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    throw new BrokerError(error.code, error.message, { component: 'broker', outcome: 'no', cause: error })
+  }
+}
+
+function checkedRecords(answer: FetchAnswer): StoredRecord[] {
   const records: StoredRecord[] = []
   let next = answer.from
   for (const batch of answer.batches) {
@@ -65,7 +74,5 @@ function base64Of(bytes: Uint8Array): string {
 }
 
 function gap(offset: number): BrokerError {
-  return new BrokerError('CORRUPT_BATCH', `a broker's answer lacks the message at offset ${offset}`, {
-    component: 'broker',
-  })
+  return new BrokerError('CORRUPT_BATCH', `a broker's answer lacks the message at offset ${offset}`)
 }

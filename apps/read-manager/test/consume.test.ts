@@ -181,14 +181,41 @@ describe('waiting', () => {
     expect(running.cluster.callsOf(RpcMethod.AWAIT).length).toBeLessThanOrEqual(2)
   })
 
-  test('ends with nothing when the time is up, and when the process stops', async () => {
+  test('ends with nothing when the time is up', async () => {
     await running.createTopic('A')
     const consumer = await running.register('A')
     expect((await running.consume(consumer, 'A', { wait_ms: 30 })).status).toBe(404)
-    const waiting = running.consume(consumer, 'A', { wait_ms: 30_000, max_messages: 1 })
-    await eventually(() => expect(running.cluster.callsOf(RpcMethod.FETCH)).toHaveLength(2))
+  })
+
+  test('ends when the process stops, which answers everyone first', async () => {
+    await running.createTopic('A')
+    const consumer = await running.register('A')
+    const url = `http://127.0.0.1:${running.manager.port}/consumer/consume`
+    const waiting = fetch(`${url}?consumer_id=${consumer}&topic=A&max_messages=1&wait_ms=30000`)
+    await eventually(() => expect(running.cluster.callsOf(RpcMethod.AWAIT)).toHaveLength(1))
     await running.manager.stop()
-    expect((await waiting).body).toMatchObject({ messages: [] })
+    const answer = await waiting
+    expect(await answer.json()).toMatchObject({ status: 'success', messages: [] })
+  })
+
+  test('ends when the caller goes away: nothing is taken for it any more', async () => {
+    await running.createTopic('A')
+    const consumer = await running.register('A')
+    const url = `http://127.0.0.1:${running.manager.port}/consumer/consume`
+    const leaving = new AbortController()
+    const waiting = fetch(`${url}?consumer_id=${consumer}&topic=A&wait_ms=30000`, { signal: leaving.signal })
+    const left = waiting.catch((error: unknown) => String(error))
+    await eventually(() => expect(running.cluster.callsOf(RpcMethod.AWAIT)).toHaveLength(1))
+    leaving.abort()
+    expect(await left).toContain('abort')
+    await eventually(async () => {
+      const connections = await new Promise<number>((resolve) => {
+        running.manager.app.server.getConnections((_error, count) => resolve(count))
+      })
+      expect(connections).toBe(0)
+    })
+    await publish(running.cluster, { topic: 'A' }, ['m'])
+    expect((await running.consume(consumer, 'A')).body).toMatchObject({ message: 'm' })
   })
 })
 

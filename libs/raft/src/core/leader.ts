@@ -49,10 +49,6 @@ export class Leader {
     return this.#needsFlush
   }
 
-  get uncommittedBytes(): number {
-    return this.#uncommittedBytes
-  }
-
   progress(peer: NodeId): Progress | undefined {
     return this.#replication.progress(peer)
   }

@@ -1,5 +1,5 @@
 import { invariant } from '@sluice/foundation'
-import { type NodeId, Role } from '../core/types.js'
+import { Role } from '../core/types.js'
 import { CoreDriver, type DriverOptions, nodeId } from './core-driver.js'
 
 /** A few cores whose messages arrive at once and in order, except over links that are cut. */
@@ -86,9 +86,5 @@ export class ScriptCluster {
     })
     this.drivers.set(id, driver)
     return driver
-  }
-
-  voterIds(): readonly NodeId[] {
-    return [...this.drivers.keys()].map(nodeId)
   }
 }

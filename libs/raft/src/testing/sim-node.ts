@@ -130,10 +130,6 @@ export class SimNode implements ObservedNode {
     return this.#running.durableIndex
   }
 
-  get leader(): NodeId | 0 {
-    return this.#running.leader
-  }
-
   get log(): MemoryLog {
     return this.disk.current
   }

@@ -3,13 +3,14 @@ import { crc32 } from 'node:zlib'
 /*
  * segment file  wal-<seq, 16 hex digits>.seg, all integers little endian
  *   header 64 B : magic "RWAL" | format u16 | crcAlgorithm u8 | flags u8 | seq u64 | nodeUuid 16 B |
- *                 prevSegmentLastLsn u64 | createdMs u64 | crc u32 | zeros
+ *                 prevSegmentLastLsn u64 | createdMs u64 | nonce 8 B | crc u32 | zeros
  *   batch       : magic u32 | bodyBytes u32 | lsn u64 | recordCount u32 | prevCrc u32 | crc u32 | flags u32
  *                 (32 B), then the body, zeros up to a multiple of 8
  *   zeros up to the end of the file
  *
  * A batch's CRC continues its segment's header CRC (the salt) over the batch from magic to padding, with
- * zeros in place of itself: a batch is valid in no other segment and in no other node's file.
+ * zeros in place of itself: a batch is valid in no other file, and nobody who sends us bytes can make any
+ * that look like one, because nobody knows the nonce.
  * `lsn` counts batches from 1 without gaps. The first batch of a segment is a checkpoint; an END batch
  * says that the next segment exists, and has the lsn of that one's checkpoint.
  */
@@ -28,6 +29,7 @@ const FORMAT = 1
 /** CRC-32 (IEEE) by zlib. 1 is kept for CRC-32C. */
 const CRC_ALGORITHM = 2
 const U32 = 0x1_0000_0000
+const HEADER_CRC_AT = 56
 const CRC_AT = 24
 const ZEROS_4 = new Uint8Array(4)
 
@@ -37,6 +39,8 @@ export interface SegmentHeader {
   /** Of the segment before this one; 0 when there never was one. */
   readonly prevSegmentLastLsn: number
   readonly createdMs: number
+  /** 8 random bytes. */
+  readonly nonce: Uint8Array
 }
 
 export interface BatchHeader {
@@ -89,8 +93,9 @@ export function encodeSegmentHeader(header: SegmentHeader): { bytes: Uint8Array;
   bytes.set(header.nodeUuid, 16)
   putU64(view, 32, header.prevSegmentLastLsn)
   putU64(view, 40, header.createdMs)
-  const salt = crc32(bytes.subarray(0, 48))
-  view.setUint32(48, salt, true)
+  bytes.set(header.nonce, 48)
+  const salt = crc32(bytes.subarray(0, HEADER_CRC_AT))
+  view.setUint32(HEADER_CRC_AT, salt, true)
   return { bytes, salt }
 }
 
@@ -99,8 +104,8 @@ export function decodeSegmentHeader(bytes: Uint8Array): (SegmentHeader & { salt:
   if (bytes.length < SEGMENT_HEADER_BYTES) return 'the file is shorter than a segment header'
   const view = viewOf(bytes)
   if (view.getUint32(0, true) !== SEGMENT_MAGIC) return 'this is no segment header'
-  const salt = crc32(bytes.subarray(0, 48))
-  if (view.getUint32(48, true) !== salt) return 'the checksum of the segment header does not match'
+  const salt = crc32(bytes.subarray(0, HEADER_CRC_AT))
+  if (view.getUint32(HEADER_CRC_AT, true) !== salt) return 'the checksum of the segment header does not match'
   if (view.getUint16(4, true) !== FORMAT) return `format ${view.getUint16(4, true)} is unknown`
   if (view.getUint8(6) !== CRC_ALGORITHM) return `checksum algorithm ${view.getUint8(6)} is unknown`
   return {
@@ -108,6 +113,7 @@ export function decodeSegmentHeader(bytes: Uint8Array): (SegmentHeader & { salt:
     nodeUuid: Uint8Array.from(bytes.subarray(16, 32)),
     prevSegmentLastLsn: getU64(view, 32),
     createdMs: getU64(view, 40),
+    nonce: Uint8Array.from(bytes.subarray(48, 56)),
     salt,
   }
 }

@@ -54,7 +54,10 @@ export class Purger {
 
   /** Waits for what is being removed. */
   async close(): Promise<void> {
-    await this.#removing
+    for (let seen: unknown; seen !== this.#removing;) {
+      seen = this.#removing
+      await this.#removing
+    }
   }
 
   #firstNeeded(): number {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type Clock, invariant } from '@sluice/foundation'
 import { WalClosedError, WalFailedError } from './errors.js'
@@ -102,7 +103,12 @@ export class SegmentStore {
     const file = (await this.#spare) ?? (await this.#fill())
     this.#spare = undefined
     invariant(file !== undefined, 'the store is open')
-    const header = encodeSegmentHeader({ ...start, nodeUuid, createdMs: clock.now() })
+    const header = encodeSegmentHeader({
+      ...start,
+      nodeUuid,
+      createdMs: clock.now(),
+      nonce: randomBytes(8),
+    })
     await writeWhole(file, Buffer.concat([header.bytes, firstBatch(header.salt)]), 0)
     await file.sync()
     const path = join(directory, segmentFileName(start.seq))

@@ -1,0 +1,209 @@
+import { deferred, SeededRandom } from '@sluice/foundation'
+import { describe, expect, test } from '@jest/globals'
+import { WalDiskFullError, WalFailedError } from '../src/wal/errors.js'
+import type { Wal } from '../src/wal/wal.js'
+import { describeWal, entries, groupId, hardState, uuidOf, WalBench } from './wal-fixture.js'
+import { type DiskFault, type DiskStep, SimulatedDisk } from './wal-simulated-disk.js'
+
+const bench = new WalBench()
+const STEPS = 45
+
+interface Run {
+  /** What the log says after each operation, the first one being none. */
+  readonly states: unknown[]
+  /** Every state from here on is allowed: this one was acknowledged. */
+  acknowledged: number
+  /** Acknowledgements, in order. */
+  readonly order: number[]
+}
+
+/** One operation after the other on three groups: appends of all kinds, compactions, removals. */
+async function work(wal: Wal, disk: SimulatedDisk, run: Run): Promise<void> {
+  const random = new SeededRandom(7)
+  const note = async (): Promise<number> => {
+    const known = (await describeWal(wal)) as { name: string }[]
+    run.states.push(known.filter(({ name }) => defined.has(name)))
+    return run.states.length - 1
+  }
+  const defined = new Set<string>()
+  for (let step = 1; step <= STEPS; step++) {
+    const id = groupId(1 + random.below(3))
+    const log = wal.group(id) ?? wal.createGroup(id, uuidOf(step), `group ${id} of step ${step}`)
+    const from = log.lastIndex + 1
+    const span = { group: id, entries: entries(from, from + random.below(3), step, 20 + random.below(250)) }
+    const choice = random.below(12)
+    let waiting: Promise<undefined> | undefined
+    if (choice < 2 && log.lastIndex > log.compactedIndex && log.isDefined) {
+      wal.compact(id, log.lastIndex - choice)
+    } else if (choice === 2 && log.isDefined) {
+      wal.removeGroup(id)
+      defined.delete(log.name)
+    } else {
+      const cut = log.lastIndex > log.compactedIndex + 1 && choice < 5 ? log.lastIndex - 1 : undefined
+      const write =
+        cut === undefined ? span : { group: id, truncateFrom: cut, entries: entries(cut, cut + 2, step, 40) }
+      const state = run.states.length
+      const stored = deferred<undefined>()
+      waiting = stored.promise
+      wal.append([{ ...write, ...(choice > 8 ? { hardState: hardState(step, 1, from) } : {}) }], () => {
+        run.acknowledged = state
+        run.order.push(state)
+        stored.resolve(undefined)
+      })
+      defined.add(log.name)
+    }
+    await note()
+    // Now and then the next operation does not wait for this one, and joins its batch or the next.
+    if (choice % 3 !== 0 && waiting !== undefined) await Promise.race([waiting, disk.died])
+  }
+  await Promise.race([wal.close(), disk.died])
+}
+
+async function runOn(disk: SimulatedDisk, onFatal: (error: Error) => void = () => undefined): Promise<Run> {
+  const run: Run = { states: [[]], acknowledged: 0, order: [] }
+  const opening = bench.openOn(disk, { onFatal })
+  const wal = await Promise.race([opening, disk.died])
+  if (wal !== undefined) await work(wal, disk, run)
+  return run
+}
+
+/** Whatever survived is the state after one of the operations, and not an older one than was acknowledged. */
+async function checkSurvivors(crashed: SimulatedDisk, run: Run): Promise<void> {
+  const wal = await bench.openOn(crashed)
+  const state = JSON.stringify(await describeWal(wal))
+  const found = run.states.map((known) => JSON.stringify(known)).lastIndexOf(state)
+  expect(found).toBeGreaterThanOrEqual(run.acknowledged)
+  // What was found once is there for good: the next crash does not take it back.
+  const again = await bench.openOn(crashed.crashed())
+  expect(JSON.stringify(await describeWal(again))).toBe(state)
+}
+
+test('the work used here rolls over, removes segments and acknowledges in order', async () => {
+  const disk = new SimulatedDisk()
+  const run = await runOn(disk)
+  expect(run.order).toEqual([...run.order].sort((a, b) => a - b))
+  expect(run.order.length).toBeGreaterThan(30)
+  const segments = [...disk.names.keys()].filter((name) => name.endsWith('.seg')).sort()
+  expect(segments.length).toBeGreaterThan(2)
+  expect(segments[0]! > 'wal-0000000000000003').toBe(true)
+  await checkSurvivors(disk.crashed(), run)
+})
+
+describe('after a power cut at any step', () => {
+  test.each([
+    ['nothing that was not synced is left', undefined],
+    ['any part of it may be left, seed 1', 1],
+    ['any part of it may be left, seed 2', 2],
+    ['any part of it may be left, seed 3', 3],
+  ])('everything acknowledged is there: %s', async (_, seed) => {
+    const whole = new SimulatedDisk()
+    await runOn(whole)
+    expect(whole.steps).toBeGreaterThan(100)
+    for (let steps = 0; steps < whole.steps; steps++) {
+      const disk = new SimulatedDisk()
+      disk.crashAfterSteps = steps
+      const run = await runOn(disk)
+      const random = seed === undefined ? undefined : new SeededRandom(seed * 10_000 + steps)
+      await checkSurvivors(disk.crashed(random), run)
+    }
+  })
+
+  test('also when the power goes again while the log is being opened', async () => {
+    const whole = new SimulatedDisk()
+    await runOn(whole)
+    for (let steps = 3; steps < whole.steps; steps += 5) {
+      const disk = new SimulatedDisk()
+      disk.crashAfterSteps = steps
+      const run = await runOn(disk)
+      for (let more = 0; more < 6; more++) {
+        const random = new SeededRandom(steps * 10 + more)
+        const second = disk.crashed(random)
+        second.crashAfterSteps = more
+        await Promise.race([bench.openOn(second), second.died])
+        await checkSurvivors(second.crashed(random), run)
+      }
+    }
+  })
+})
+
+describe('a disk that fails from some step on', () => {
+  const faults: [DiskStep, DiskFault, new (...args: never[]) => Error][] = [
+    ['write', 'EIO', WalFailedError],
+    ['write', 'ENOSPC', WalDiskFullError],
+    ['write', 'short', WalFailedError],
+    ['sync', 'EIO', WalFailedError],
+    ['sync', 'ENOSPC', WalDiskFullError],
+    ['create', 'ENOSPC', WalDiskFullError],
+    ['rename', 'EIO', WalFailedError],
+    ['remove', 'EIO', WalFailedError],
+    ['sync-directory', 'EIO', WalFailedError],
+  ]
+
+  test.each(faults)(
+    '%s %s: told once, nothing acknowledged after it, all acknowledged is there',
+    async (step, fault, type) => {
+      let failures = 0
+      for (let count = 0; ; count++) {
+        const disk = new SimulatedDisk()
+        let left = count
+        disk.fault = (asked) => (asked === step && left-- <= 0 ? fault : undefined)
+        const errors: Error[] = []
+        let acknowledgedAtFailure: number | undefined
+        const run: Run = { states: [[]], acknowledged: 0, order: [] }
+        const failed = deferred<undefined>()
+        const onFatal = (error: Error): void => {
+          errors.push(error)
+          acknowledgedAtFailure = run.order.length
+          failed.resolve(undefined)
+        }
+        const working = bench.openOn(disk, { onFatal }).then((wal) => work(wal, disk, run))
+        const ended = working.then(
+          () => undefined,
+          (error: unknown) => error,
+        )
+        const outcome = await Promise.race([ended, failed.promise])
+        await new Promise((resolve) => setImmediate(resolve))
+        if (outcome !== undefined) expect(outcome).toBeInstanceOf(type)
+        if (left >= 0) break // this run was over before the fault
+        failures += errors.length
+        expect(errors.length).toBeLessThanOrEqual(1)
+        for (const error of errors) expect(error).toBeInstanceOf(type)
+        if (acknowledgedAtFailure !== undefined) expect(run.order).toHaveLength(acknowledgedAtFailure)
+        await checkSurvivors(disk.crashed(), run)
+      }
+      expect(failures).toBeGreaterThan(step === 'remove' ? 0 : 2)
+    },
+  )
+
+  test('one failed attempt to prepare the next segment is made good when it is needed', async () => {
+    const disk = new SimulatedDisk()
+    let creations = 0
+    disk.fault = (step) => (step === 'create' && ++creations === 2 ? 'ENOSPC' : undefined)
+    const errors: Error[] = []
+    const run = await runOn(disk, (error) => errors.push(error))
+    expect(errors).toEqual([])
+    await checkSurvivors(disk.crashed(), run)
+  })
+
+  test('appends and compactions are refused with the error', async () => {
+    const disk = new SimulatedDisk()
+    let isBroken = false
+    disk.fault = (step) => (step === 'sync' && isBroken ? 'EIO' : undefined)
+    const fatal = deferred<Error>()
+    const wal = await bench.openOn(disk, { onFatal: fatal.resolve })
+    wal.createGroup(groupId(1), uuidOf(1), 'one')
+    isBroken = true
+    let isAcknowledged = false
+    wal.append([{ group: groupId(1), entries: entries(1, 3, 1) }], () => {
+      isAcknowledged = true
+    })
+    const error = await fatal.promise
+    expect(error).toBeInstanceOf(WalFailedError)
+    expect(() => wal.append([], () => undefined)).toThrow(error)
+    expect(() => {
+      wal.compact(groupId(1), 2)
+    }).toThrow(error)
+    await wal.close()
+    expect(isAcknowledged).toBe(false)
+  })
+})

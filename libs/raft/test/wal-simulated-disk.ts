@@ -1,0 +1,171 @@
+import { basename } from 'node:path'
+import type { Random } from '@sluice/foundation'
+import type { DirectoryLock } from '../src/wal/lock.js'
+import type { WalFile, WalFiles } from '../src/wal/files.js'
+
+const SECTOR_BYTES = 512
+
+/** What one file holds: as the process sees it, and as it would be after a power cut. */
+class Inode {
+  current: Buffer
+  durable: Buffer
+  /** Sectors written since the last sync. */
+  readonly dirty = new Set<number>()
+
+  constructor(bytes: Buffer = Buffer.alloc(0)) {
+    this.current = bytes
+    this.durable = Buffer.from(bytes)
+  }
+
+  write(bytes: Uint8Array, position: number): void {
+    const end = position + bytes.length
+    if (end > this.current.length)
+      this.current = Buffer.concat([this.current, Buffer.alloc(end - this.current.length)])
+    this.current.set(bytes, position)
+    for (let at = position - (position % SECTOR_BYTES); at < end; at += SECTOR_BYTES) this.dirty.add(at)
+  }
+
+  sync(): void {
+    this.durable = Buffer.from(this.current)
+    this.dirty.clear()
+  }
+
+  /** After a power cut: each sector that was not synced is there or is not. */
+  crashed(random: Random | undefined): Buffer {
+    const kept = random === undefined ? [] : [...this.dirty].filter(() => random.below(2) === 0)
+    const ends = kept.map((at) => Math.min(at + SECTOR_BYTES, this.current.length))
+    const image = Buffer.alloc(Math.max(this.durable.length, ...ends))
+    image.set(this.durable)
+    for (const at of kept) image.set(this.current.subarray(at, at + SECTOR_BYTES), at)
+    return image
+  }
+}
+
+export type DiskStep = 'write' | 'sync' | 'create' | 'rename' | 'remove' | 'sync-directory'
+/** What goes wrong with one step: an error with this code, or a write that takes half of the bytes. */
+export type DiskFault = 'EIO' | 'ENOSPC' | 'short'
+
+/** A disk of one directory, in memory, that forgets at a crash what was not synced. */
+export class SimulatedDisk implements WalFiles {
+  /** Names as the process sees them. */
+  readonly names = new Map<string, Inode>()
+  #durableNames = new Map<string, Inode>()
+  /** The names after each change that was not synced. */
+  #pendingNames: Map<string, Inode>[] = []
+  #died: () => void = () => undefined
+  #isDead = false
+  /** Steps carried out. */
+  steps = 0
+  /** The power goes when this many steps are done. */
+  crashAfterSteps = Number.POSITIVE_INFINITY
+  /** Asked before each step. */
+  fault: (step: DiskStep, name: string) => DiskFault | undefined = () => undefined
+  /** Resolves when the power is gone. */
+  readonly died = new Promise<void>((resolve) => {
+    this.#died = resolve
+  })
+
+  /** A disk on which exactly these files are durable. */
+  static of(files: Iterable<readonly [string, Buffer]>): SimulatedDisk {
+    const disk = new SimulatedDisk()
+    for (const [name, bytes] of files) disk.names.set(name, new Inode(Buffer.from(bytes)))
+    disk.#durableNames = new Map(disk.names)
+    return disk
+  }
+
+  /** The files as the process sees them. */
+  contents(): Map<string, Buffer> {
+    return new Map([...this.names].map(([name, inode]) => [name, Buffer.from(inode.current)]))
+  }
+
+  /** The disk after a power cut; without `random` everything that was not synced is lost. */
+  crashed(random?: Random): SimulatedDisk {
+    const states = [this.#durableNames, ...this.#pendingNames]
+    const names = states[random?.below(states.length) ?? 0]!
+    return SimulatedDisk.of([...names].map(([name, inode]) => [name, inode.crashed(random)] as const))
+  }
+
+  makeDirectory(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  lock(): Promise<DirectoryLock> {
+    return Promise.resolve({ verify: () => Promise.resolve(), release: () => Promise.resolve() })
+  }
+
+  list(): Promise<string[]> {
+    return Promise.resolve([...this.names.keys()])
+  }
+
+  async open(path: string, mode: 'create' | 'existing'): Promise<WalFile> {
+    const name = basename(path)
+    if (mode === 'create') {
+      await this.#step('create', name)
+      this.#rename(() => this.names.set(name, new Inode()))
+    }
+    const inode = this.names.get(name)
+    if (inode === undefined) throw Object.assign(new Error(`no file ${name}`), { code: 'ENOENT' })
+    return this.#file(inode, name)
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#step('rename', basename(to))
+    this.#rename(() => {
+      this.names.set(basename(to), this.names.get(basename(from))!)
+      this.names.delete(basename(from))
+    })
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.#step('remove', basename(path))
+    this.#rename(() => this.names.delete(basename(path)))
+  }
+
+  async syncDirectory(): Promise<void> {
+    await this.#step('sync-directory', '')
+    this.#durableNames = new Map(this.names)
+    this.#pendingNames = []
+  }
+
+  #rename(change: () => void): void {
+    change()
+    this.#pendingNames.push(new Map(this.names))
+  }
+
+  #file(inode: Inode, name: string): WalFile {
+    return {
+      write: async (bytes, position) => {
+        const copy = Buffer.from(bytes)
+        const isShort = (await this.#step('write', name)) === 'short'
+        const taken = isShort ? copy.subarray(0, copy.length / 2) : copy
+        inode.write(taken, position)
+        return taken.length
+      },
+      read: (bytes, position) => {
+        const part = inode.current.subarray(position, position + bytes.length)
+        bytes.set(part)
+        return Promise.resolve(part.length)
+      },
+      sync: async () => {
+        await this.#step('sync', name)
+        inode.sync()
+      },
+      size: () => Promise.resolve(inode.current.length),
+      close: () => Promise.resolve(),
+    }
+  }
+
+  async #step(step: DiskStep, name: string): Promise<DiskFault | undefined> {
+    await Promise.resolve()
+    if (this.#isDead || this.steps >= this.crashAfterSteps) {
+      this.#isDead = true
+      this.#died()
+      return new Promise<never>(() => undefined) // nobody is left to hear of it
+    }
+    this.steps += 1
+    const fault = this.fault(step, name)
+    if (fault !== undefined && fault !== 'short')
+      throw Object.assign(new Error(`${step} failed`), { code: fault })
+    return fault
+  }
+}

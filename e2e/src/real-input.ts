@@ -1,4 +1,4 @@
-import type { Api } from './api.js'
+import type { Answer, Api } from './api.js'
 import { producerLog } from './producer-logs.js'
 
 export const TOPICS = ['T-1', 'T-2', 'T-3'] as const
@@ -53,12 +53,9 @@ export async function runRealInput(
     let last = performance.now()
     for (const [number, { topic, message }] of log.entries()) {
       for (;;) {
-        const answer = await api
+        const answer: Answer = await api
           .post('/producer/produce', { producer_id: ids.get(topic), topic_name: topic, message })
-          .catch((error: unknown) => ({
-            status: 0,
-            body: { message: String(error) } as Record<string, unknown>,
-          }))
+          .catch((error: unknown) => ({ status: 0, body: { message: String(error) } }))
         if (answer.status === 200) {
           const { partition, offset } = answer.body as { partition: string; offset: number }
           published.push({ producer, number, topic, message, partition, offset })

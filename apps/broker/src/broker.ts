@@ -1,4 +1,3 @@
-import type http from 'node:http'
 import path from 'node:path'
 import { decodeJson, encodeJson, errorBody, RpcMethod } from '@sluice/contracts'
 import { BrokerError, toBrokerId } from '@sluice/domain'
@@ -43,10 +42,11 @@ export class Broker implements Service {
   }
 
   static async start(config: BrokerConfig, logger: Logger, hooks: BrokerHooks): Promise<Broker> {
-    const identity = foundingIdentity(await openIdentity(config.dataDirectory), config)
+    const stored = await openIdentity(config.dataDirectory)
+    const identity = foundingIdentity(stored, config)
     const broker = new Broker(config, identity, logger, hooks)
     try {
-      await broker.#open()
+      await broker.#open(stored.clusterId !== '')
       return broker
     } catch (error) {
       await broker.stop()
@@ -62,8 +62,8 @@ export class Broker implements Service {
     return this.#closers.closeAll()
   }
 
-  async #open(): Promise<void> {
-    const { config } = { config: this.#config }
+  async #open(wasMember: boolean): Promise<void> {
+    const config = this.#config
     await ensureDatabase(config.databaseUrl)
     const database = await openDatabase({
       url: config.databaseUrl,
@@ -84,6 +84,11 @@ export class Broker implements Service {
     this.#wal = wal
     this.#closers.add('log', () => wal.close())
     this.#logger.info(wal.report, 'the log is open')
+    // Without its log it has forgotten its votes and what it acknowledged: it must not take part as itself.
+    if (wasMember && wal.report.segments === 0)
+      throw new NodeIdentityError(
+        `the log of broker ${this.#identity.brokerId} is gone from ${config.dataDirectory}: restore it, or add a new broker with an empty directory`,
+      )
     await saveIdentity(config.dataDirectory, this.#identity)
     await this.#listen()
     if (this.#identity.clusterId !== '') await this.#takePlace()
@@ -115,7 +120,7 @@ export class Broker implements Service {
       encodeError: (error) => ({ ...errorBody(this.#toFailure(error), 'broker') }),
       onError: (err, peer) => this.#logger.debug({ err, peer: peer.nodeId }, 'a connection ended'),
     })
-    rpc.attach(app.server as http.Server)
+    rpc.attach(app.server)
     this.#closers.add('http server', () => app.close())
     this.#closers.add('connections', () => rpc.close())
     await app.listen({ host, port })

@@ -71,9 +71,8 @@ export class Materialiser {
   }
 
   async #run(): Promise<void> {
-    const { signal } = this.#stopped
-    while (this.#dirty.size > 0 && !signal.aborted) {
-      await delay(GATHER_MS, signal).catch(() => undefined)
+    while (this.#dirty.size > 0 && !this.#isStopped()) {
+      await delay(GATHER_MS, this.#stopped.signal).catch(() => undefined)
       const shares = this.#gather()
       if (shares.length > 0) await this.#write(shares)
     }
@@ -105,11 +104,10 @@ export class Materialiser {
       } catch (err) {
         if (!this.#failing) this.#logger.error({ err }, 'the database does not take messages; trying again')
         this.#failing = true
-        if (this.#stopped.signal.aborted) return
         await delay(Math.min(RETRY_MS_MAX, 50 * 2 ** Math.min(attempt, 10)), this.#stopped.signal).catch(
           () => undefined,
         )
-        if (this.#stopped.signal.aborted) return
+        if (this.#isStopped()) return
       }
     }
     for (const { replica, delta, bytes } of shares) {
@@ -117,5 +115,9 @@ export class Materialiser {
       replica.materialised(delta)
       this.#bytes -= bytes
     }
+  }
+
+  #isStopped(): boolean {
+    return this.#stopped.signal.aborted
   }
 }

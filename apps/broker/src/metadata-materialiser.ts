@@ -71,10 +71,9 @@ export class MetadataMaterialiser {
   }
 
   async #run(): Promise<void> {
-    const { signal } = this.#stopped
-    while (this.#waiting && !signal.aborted) {
-      await delay(GATHER_MS, signal).catch(() => undefined)
-      if (signal.aborted) return
+    while (this.#waiting && !this.#isStopped()) {
+      await delay(GATHER_MS, this.#stopped.signal).catch(() => undefined)
+      if (this.#isStopped()) return
       this.#waiting = false
       const gathered = this.#changes
       this.#changes = empty()
@@ -86,22 +85,26 @@ export class MetadataMaterialiser {
         changes: rowsOf(gathered),
         ...(withSnapshot ? { snapshot: this.#replica.state.toJSON() } : {}),
       })
-      if (withSnapshot && !signal.aborted) this.#snapshotIndex = appliedIndex
+      if (withSnapshot && !this.#isStopped()) this.#snapshotIndex = appliedIndex
     }
   }
 
   async #write(delta: MetadataDelta): Promise<void> {
-    const { signal } = this.#stopped
-    for (let attempt = 0; !signal.aborted; attempt++) {
+    for (let attempt = 0; !this.#isStopped(); attempt++) {
       try {
         await this.#store.materialise(delta)
         return
       } catch (err) {
         if (attempt === 0)
           this.#logger.error({ err }, 'the database does not take the metadata; trying again')
-        await delay(Math.min(RETRY_MS_MAX, 50 * 2 ** Math.min(attempt, 10)), signal).catch(() => undefined)
+        const waitMs = Math.min(RETRY_MS_MAX, 50 * 2 ** Math.min(attempt, 10))
+        await delay(waitMs, this.#stopped.signal).catch(() => undefined)
       }
     }
+  }
+
+  #isStopped(): boolean {
+    return this.#stopped.signal.aborted
   }
 }
 

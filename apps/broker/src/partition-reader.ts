@@ -6,6 +6,7 @@ import {
   stampBatch,
   toOffset,
 } from '@sluice/domain'
+import { invariant } from '@sluice/foundation'
 import type { PartitionReplica } from './partition-replica.js'
 
 /** Where the messages are that memory no longer holds. */
@@ -101,6 +102,10 @@ function rangeOf(batches: readonly Uint8Array[], from: number, bounds: FetchBoun
   for (const bytes of batches) {
     if (messagesLeft === 0) break
     const header = readBatchHeader(bytes)
+    invariant(
+      header.baseOffset <= to && to < header.baseOffset + header.recordCount,
+      `the batch at ${header.baseOffset} holds offset ${to}`,
+    )
     const end = header.baseOffset + header.recordCount
     const wanted = Math.min(end - to, messagesLeft)
     cut.push(wanted < header.recordCount * SLICE_BELOW ? sliceBatch(bytes, to, wanted) : bytes)

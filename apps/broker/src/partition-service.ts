@@ -37,12 +37,8 @@ export class PartitionService {
   }
 
   async fetch(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
-    const earlier = replica.projection().earlierGrant(request.consumerId, request.requestId)
-    if (earlier !== undefined) {
-      await replica.appliedTo(earlier.index)
-      const range = await this.#reader.readExactly(replica, earlier.from, earlier.to)
-      return this.#answer(replica, request.consumerId, range, true)
-    }
+    const again = await this.#grantedBefore(replica, request)
+    if (again !== undefined) return again
     if (request.lookupOnly) return this.#lookUp(replica, request)
     if (!request.autoAck) return this.#browse(replica, request)
     return this.#deliver(replica, request)
@@ -78,8 +74,19 @@ export class PartitionService {
     }
   }
 
+  /** The answer of an earlier call with this request id, once it is committed; `undefined` when there was none. */
+  async #grantedBefore(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer | undefined> {
+    const earlier = replica.projection().earlierGrant(request.consumerId, request.requestId)
+    if (earlier === undefined) return undefined
+    await replica.appliedTo(earlier.index)
+    const range = await this.#reader.readExactly(replica, earlier.from, earlier.to)
+    return this.#answer(replica, request.consumerId, range, true)
+  }
+
   async #lookUp(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
     await replica.barrier()
+    const again = await this.#grantedBefore(replica, request)
+    if (again !== undefined) return again
     const cursor = replica.committedCursor(request.consumerId)
     return this.#answer(replica, request.consumerId, { from: cursor, to: cursor, batches: [] }, false)
   }
@@ -98,16 +105,22 @@ export class PartitionService {
   /** Takes the next messages for the consumer: whoever asks next gets those behind them. */
   async #deliver(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
     for (;;) {
+      // The same request may be under way twice, and the other one was given something meanwhile.
+      const again = await this.#grantedBefore(replica, request)
+      if (again !== undefined) return again
       const from = Math.max(replica.projection().cursor(request.consumerId), replica.logStart)
       if (from >= replica.nextOffset) {
         const empty = await this.#confirmEmpty(replica, request.consumerId)
         if (empty === undefined) continue
         return empty
       }
-      const range =
-        this.#reader.peek(replica, from, request) ?? (await this.#reader.load(replica, from, request))
-      // Somebody else may have taken them while the database was read.
-      if (Math.max(replica.projection().cursor(request.consumerId), replica.logStart) !== from) continue
+      let range = this.#reader.peek(replica, from, request)
+      if (range === undefined) {
+        range = await this.#reader.load(replica, from, request)
+        // While the database was read somebody may have taken them, this very request among others.
+        if (replica.projection().earlierGrant(request.consumerId, request.requestId) !== undefined) continue
+        if (Math.max(replica.projection().cursor(request.consumerId), replica.logStart) !== from) continue
+      }
       const given = await replica.moveCursor({
         kind: 'grant',
         consumerId: request.consumerId,

@@ -86,7 +86,7 @@ export async function startReadManager(
       bodyLimitBytes: BODY_BYTES_MAX,
       ready: () => metadata.ready || 'no broker has given this read manager the metadata yet',
     })
-    closers.add('http server', () => drain(app))
+    closers.add('http server', () => app.close())
     closers.add('waiting consumers', () => consuming.stopWaiting())
     addRoutes(app, { consuming, positions })
     cluster.start()
@@ -97,17 +97,5 @@ export async function startReadManager(
   } catch (error) {
     await closers.closeAll()
     throw error
-  }
-}
-
-const REAP_MS = 20
-
-/** Answers what is under way, then closes; connections that are kept alive do not hold it up. */
-async function drain(app: FastifyInstance): Promise<void> {
-  const reaper = setInterval(() => app.server.closeIdleConnections(), REAP_MS)
-  try {
-    await app.close()
-  } finally {
-    clearInterval(reaper)
   }
 }

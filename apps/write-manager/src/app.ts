@@ -90,7 +90,7 @@ export async function startWriteManager(
       ready: () => metadata.ready || 'no broker has given this write manager the metadata yet',
     })
     // Ends only when every call under way is answered, so the gatherers are empty afterwards.
-    closers.add('http server', () => drain(app))
+    closers.add('http server', () => app.close())
     const { messageBytesMax } = config
     addRoutes(app, { cluster, administration, admission, publishing, clock, messageBytesMax })
     cluster.start()
@@ -102,17 +102,5 @@ export async function startWriteManager(
   } catch (error) {
     await closers.closeAll()
     throw error
-  }
-}
-
-const REAP_MS = 20
-
-/** Answers what is under way, then closes; connections that are kept alive do not hold it up. */
-async function drain(app: FastifyInstance): Promise<void> {
-  const reaper = setInterval(() => app.server.closeIdleConnections(), REAP_MS)
-  try {
-    await app.close()
-  } finally {
-    clearInterval(reaper)
   }
 }

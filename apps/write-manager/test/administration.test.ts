@@ -2,7 +2,11 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { FakeBroker } from '@sluice/client/testing'
 import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
+import { SeededRandom, systemClock } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
+import { pino } from 'pino'
+import { startWriteManager } from '../src/app.js'
+import { readWriteManagerConfig } from '../src/config.js'
 import { type Running, runWriteManager } from './running-write-manager.js'
 
 let running: Running
@@ -85,10 +89,28 @@ describe('health', () => {
   })
 
   test('a write manager that has no metadata yet is alive but not ready', async () => {
-    await running.stop()
-    await expect(runWriteManager({ SLUICE_CLUSTER_ID: '' })).rejects.toThrow('SLUICE_CLUSTER_ID is not set')
-    running = await runWriteManager()
-    expect((await running.call('GET', '/health/live')).status).toBe(200)
+    const lonely = await startWriteManager(
+      readWriteManagerConfig({
+        WRITE_MANAGER_PORT: '0',
+        SLUICE_CLUSTER_ID: 'x',
+        SLUICE_BROKERS: '127.0.0.1:1',
+      }),
+      { clock: systemClock, random: new SeededRandom(3), logger: pino({ level: 'silent' }) },
+    )
+    try {
+      expect((await lonely.app.inject('/health/live')).statusCode).toBe(200)
+      const ready = await lonely.app.inject('/health/ready')
+      expect(ready.statusCode).toBe(503)
+      expect(ready.json()).toMatchObject({ status: 'failure', component: 'write-manager', retriable: true })
+    } finally {
+      await lonely.stop()
+    }
+  })
+
+  test('a configuration that lacks something says all of what', () => {
+    expect(() => readWriteManagerConfig({ WRITE_MANAGER_PORT: 'x' })).toThrow(
+      /WRITE_MANAGER_PORT must be[^]*SLUICE_CLUSTER_ID is not set[^]*SLUICE_BROKERS is not set/,
+    )
   })
 })
 

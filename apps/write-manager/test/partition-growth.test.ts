@@ -5,12 +5,12 @@ import { pino } from 'pino'
 import { PartitionGrowth } from '../src/partition-growth.js'
 
 function open() {
-  const asked: { topic: string; expectedCount: number; answer: Deferred<void> }[] = []
+  const asked: { topic: string; expectedCount: number; answer: Deferred<unknown> }[] = []
   const clock = new ManualClock()
   const growth = new PartitionGrowth({
     limits: { partitionMessagesMax: 100, topicPartitionsMax: 3 },
     add: (topic, expectedCount) => {
-      const answer = deferred<void>()
+      const answer = deferred<unknown>()
       asked.push({ topic, expectedCount, answer })
       return answer.promise
     },
@@ -28,7 +28,7 @@ describe('PartitionGrowth', () => {
     growth.noteEnd('a', { groupId: 2, end: 100, partitionCount: 1 })
     growth.noteEnd('a', { groupId: 2, end: 120, partitionCount: 1 })
     expect(asked).toMatchObject([{ topic: 'a', expectedCount: 1 }])
-    asked[0]!.answer.resolve()
+    asked[0]!.answer.resolve(undefined)
     await growth.close()
     growth.noteEnd('a', { groupId: 2, end: 130, partitionCount: 1 })
     expect(asked).toHaveLength(1)

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import { type Clock, delay, type Random, toError } from '@sluice/foundation'
@@ -81,6 +82,8 @@ export class MetadataFollower {
   }
 
   start(): void {
+    // Every call under way listens to it; they are bounded elsewhere.
+    setMaxListeners(0, this.#closing.signal)
     this.#following ??= this.#follow()
   }
 

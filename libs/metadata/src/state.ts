@@ -186,9 +186,7 @@ export class MetadataState {
   static fromJSON(value: unknown): MetadataState {
     const snapshot = value as MetadataSnapshot
     invariant(
-      typeof snapshot === 'object' &&
-        Number.isSafeInteger(snapshot.version) &&
-        Array.isArray(snapshot.topics),
+      typeof value === 'object' && value !== null && 'version' in value && 'topics' in value,
       'a metadata snapshot has a version and topics',
     )
     const state = new MetadataState()

@@ -24,6 +24,7 @@ export class StaleDeltaError extends Error {
 interface StoredState {
   readonly group_id: number
   readonly applied_index: number
+  readonly applied_term: number
   readonly log_start: number
   readonly latest_timestamp: number | null
 }
@@ -53,7 +54,7 @@ async function lockStates(
   const groupIds = deltas.map((delta) => delta.groupId)
   invariant(new Set(groupIds).size === groupIds.length, 'there is one delta per partition')
   const { rows } = await sql<StoredState>`
-    SELECT group_id, applied_index, log_start, latest_timestamp
+    SELECT group_id, applied_index, applied_term, log_start, latest_timestamp
     FROM partition_state
     WHERE group_id = ANY(${groupIds}::integer[])
     ORDER BY group_id
@@ -64,7 +65,7 @@ async function lockStates(
 function isStored(delta: PartitionDelta, stored: StoredState | undefined): boolean {
   invariant(delta.appliedIndex > delta.previousIndex, 'a delta moves its partition forward')
   const storedIndex = stored?.applied_index ?? 0
-  if (storedIndex === delta.appliedIndex) return true
+  if (storedIndex === delta.appliedIndex && stored?.applied_term === delta.appliedTerm) return true
   if (storedIndex !== delta.previousIndex) throw new StaleDeltaError(delta, storedIndex)
   return false
 }

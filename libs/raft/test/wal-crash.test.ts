@@ -6,7 +6,7 @@ import { describeWal, entries, groupId, hardState, uuidOf, WalBench } from './wa
 import { type DiskFault, type DiskStep, SimulatedDisk } from './wal-simulated-disk.js'
 
 const bench = new WalBench()
-const STEPS = 45
+const STEPS = 36
 
 interface Run {
   /** What the log says after each operation, the first one being none. */
@@ -190,7 +190,7 @@ describe('a disk that fails from some step on', () => {
     let isBroken = false
     disk.fault = (step) => (step === 'sync' && isBroken ? 'EIO' : undefined)
     const fatal = deferred<Error>()
-    const wal = await bench.openOn(disk, { onFatal: fatal.resolve })
+    const wal = await bench.openOn(disk, { onFatal: (error) => fatal.resolve(error) })
     wal.createGroup(groupId(1), uuidOf(1), 'one')
     isBroken = true
     let isAcknowledged = false

@@ -32,7 +32,7 @@ export class RpcLink {
   readonly #pending = new PendingRequests()
   #connection: Connection | undefined
   /** Requests that wait for the attempt under way. */
-  #attempt: Deferred<void> | undefined
+  #attempt: Deferred<undefined> | undefined
   #lastFailure: RpcError | undefined
   #backOffMs = RECONNECT_MS_MIN
   #reconnect: NodeJS.Timeout | undefined
@@ -104,7 +104,7 @@ export class RpcLink {
     return Promise.resolve()
   }
 
-  #connected(): Promise<void> {
+  #connected(): Promise<undefined> {
     if (this.#attempt === undefined) {
       clearTimeout(this.#reconnect)
       this.#connect()
@@ -113,7 +113,7 @@ export class RpcLink {
   }
 
   #connect(): void {
-    const attempt = deferred<void>()
+    const attempt = deferred<undefined>()
     // Nobody may be waiting.
     attempt.promise.catch(() => undefined)
     this.#attempt = attempt
@@ -162,8 +162,8 @@ export class RpcLink {
       }
       this.#attempt = undefined
       this.#request = undefined
-      this.#open(socket as Socket, head, peer)
-      attempt.resolve()
+      this.#open(socket, head, peer)
+      attempt.resolve(undefined)
     })
     request.end()
   }

@@ -1,6 +1,5 @@
 import type { IncomingMessage, Server } from 'node:http'
-import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { Socket } from 'node:net'
 import { messageOf } from '@sluice/foundation'
 import { Connection } from './connection.js'
 import { type Frame, FrameKind } from './frame.js'
@@ -42,7 +41,7 @@ export class RpcServer {
   readonly #options: RpcServerOptions
   readonly #limits: RpcLimits
   readonly #connections = new Set<Connection>()
-  readonly #sockets = new Set<Duplex>()
+  readonly #sockets = new Set<Socket>()
   #closed = false
 
   constructor(options: RpcServerOptions) {
@@ -55,7 +54,11 @@ export class RpcServer {
   }
 
   attach(server: Server): void {
-    server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
+    server.on('upgrade', (request, socket, head) => {
+      // What a TCP server hands out is a TCP socket; the type allows for others.
+      if (socket instanceof Socket) this.#upgrade(request, socket, head)
+      else socket.destroy()
+    })
   }
 
   /** Ends every connection; what was being answered is lost to its caller. */
@@ -66,9 +69,9 @@ export class RpcServer {
     return Promise.resolve()
   }
 
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     socket.on('error', () => socket.destroy())
-    const peer = peerOf(request.headers, (socket as Socket).remoteAddress ?? '')
+    const peer = peerOf(request.headers, socket.remoteAddress ?? '')
     const refusal = this.#refusal(request, peer)
     if (refusal !== undefined) {
       const body = JSON.stringify({ status: 'failure', code: refusal.code, message: refusal.message })
@@ -83,8 +86,8 @@ export class RpcServer {
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n${headers}\r\n`,
     )
-    ;(socket as Socket).setNoDelay(true)
-    ;(socket as Socket).setTimeout(0)
+    socket.setNoDelay(true)
+    socket.setTimeout(0)
     if (head.length > 0) socket.unshift(head)
     this.#serve(socket, peer)
   }
@@ -121,7 +124,7 @@ export class RpcServer {
     return reason === undefined ? undefined : { status: 403, code: 'BROKER_REFUSED', message: reason }
   }
 
-  #serve(socket: Duplex, peer: RpcPeer): void {
+  #serve(socket: Socket, peer: RpcPeer): void {
     this.#sockets.add(socket)
     const connection = new Connection({
       socket,

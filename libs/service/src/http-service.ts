@@ -26,7 +26,7 @@ const PROBLEM_JSON = 'application/problem+json'
 export function createHttpService(options: HttpServiceOptions): FastifyInstance {
   const { component, logger } = options
   const app = Fastify({
-    loggerInstance: logger as FastifyBaseLogger,
+    loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,
     forceCloseConnections: 'idle',
@@ -34,6 +34,7 @@ export function createHttpService(options: HttpServiceOptions): FastifyInstance 
     routerOptions: { ignoreTrailingSlash: true },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
   }) as unknown as FastifyInstance
+  closeIdleConnections(app)
   app.addHttpMethod('GET', { hasBody: true, overrideExisting: true })
   parseBodies(app)
   app.setErrorHandler((error, request, reply) =>
@@ -76,6 +77,17 @@ function fail(
     .header('content-type', asProblem ? PROBLEM_JSON : 'application/json; charset=utf-8')
     .serializer((payload: unknown) => JSON.stringify(payload))
     .send(asProblem ? problemDetails(body, request.url) : body)
+}
+
+const REAP_MS = 20
+
+/** A connection that is kept alive and falls idle while the server closes would hold it up. */
+function closeIdleConnections(app: FastifyInstance): void {
+  app.addHook('preClose', (done) => {
+    const reaper = setInterval(() => app.server.closeIdleConnections(), REAP_MS)
+    app.server.once('close', () => clearInterval(reaper))
+    done()
+  })
 }
 
 /** JSON only; a body that is none is MALFORMED_JSON, an empty one is no body. */

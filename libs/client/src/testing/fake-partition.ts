@@ -35,6 +35,8 @@ import {
 export class FakePartition {
   readonly #state = new PartitionState()
   readonly #batches: Uint8Array[] = []
+  /** Offset of each batch's first record. */
+  readonly #bases: number[] = []
   readonly #waiters = new Set<() => void>()
   #index = 0
 
@@ -101,6 +103,7 @@ export class FakePartition {
       stampBatch(batchOf(command), toOffset(plan.baseOffset), 1)
       this.#state.apply(++this.#index, 1, command)
       this.#batches.push(batchOf(command))
+      this.#bases.push(plan.baseOffset)
       for (const wake of this.#waiters) wake()
     }
     return encodeProduceAnswer({ baseOffset: plan.baseOffset, endOffset: this.end, duplicate })
@@ -121,12 +124,15 @@ export class FakePartition {
       end: this.end,
       logStart: 0,
       granted: call.autoAck && to > from,
-      batches: this.#batches.filter((batch) => {
-        const first = Number(new DataView(batch.buffer, batch.byteOffset).getBigInt64(0))
-        const count = new DataView(batch.buffer, batch.byteOffset).getInt32(57)
-        return first < to && first + count > from
-      }),
+      batches: this.#batchesOf(from, to),
     }
+  }
+
+  #batchesOf(from: number, to: number): readonly Uint8Array[] {
+    if (to === from) return []
+    const first = this.#bases.findLastIndex((base) => base <= from)
+    const end = this.#bases.findIndex((base, i) => i > first && base >= to)
+    return this.#batches.slice(first, end < 0 ? undefined : end)
   }
 
   #seek({ consumerId, requestId, target }: SeekCall): number {

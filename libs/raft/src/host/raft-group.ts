@@ -1,4 +1,4 @@
-import { invariant } from '@sluice/foundation'
+import { invariant, toError } from '@sluice/foundation'
 import type { RaftCore } from '../core/core.js'
 import {
   type Entry,
@@ -53,6 +53,8 @@ export interface Completion {
   readonly messages: RaftMessage[]
 }
 
+const NO_ENTRIES: readonly Entry[] = []
+
 interface WaitingRead {
   readonly index: LogIndex
   readonly done: (outcome: ReadOutcome) => void
@@ -69,6 +71,8 @@ export class RaftGroup {
   #output: RaftOutput | undefined
   readonly #outstanding: Completion[] = []
   #applying = false
+  /** Peers whose appends wait for the disk. */
+  readonly #readsForPeers = new Map<NodeId, Promise<void>>()
   #applyTo: LogIndex = 0
   #nextToken = 1
   readonly #askedReads = new Map<number, (outcome: ReadOutcome) => void>()
@@ -255,27 +259,41 @@ export class RaftGroup {
 
   #send(message: RaftMessage, outbox: Outbox): void {
     if (message.kind !== MessageKind.APPEND || message.count === 0) {
-      outbox.add({ group: this.id, message, entries: [] })
+      outbox.add({ group: this.id, message, entries: NO_ENTRIES })
       return
     }
-    const from = message.index + 1
+    const earlier = this.#readsForPeers.get(message.to)
     const to = message.index + message.count
-    const entries = this.#log.slice(from, to)
-    if (entries !== undefined) outbox.add({ group: this.id, message, entries })
-    else void this.#sendFromDisk(message, from, to, outbox)
+    const entries = earlier === undefined ? this.#log.slice(message.index + 1, to) : undefined
+    if (entries !== undefined) {
+      outbox.add({ group: this.id, message, entries })
+      return
+    }
+    // One after the other: an append that overtakes the one before it would be refused.
+    const reading = (earlier ?? Promise.resolve()).then(() => this.#sendFromDisk(message, outbox))
+    this.#readsForPeers.set(message.to, reading)
+    void reading.then(() => {
+      if (this.#readsForPeers.get(message.to) === reading) this.#readsForPeers.delete(message.to)
+    })
   }
 
-  /** Old entries for a peer that lags: the disk answers later, and by then the term may have moved on. */
-  async #sendFromDisk(message: RaftMessage, from: LogIndex, to: LogIndex, outbox: Outbox): Promise<void> {
+  /** Entries that are no longer in memory: the disk answers later, and by then the term may have moved on. */
+  async #sendFromDisk(message: RaftMessage, outbox: Outbox): Promise<void> {
     try {
-      const entries = await this.#log.read(from, to, Number.MAX_SAFE_INTEGER)
-      const current = !this.#closed && this.#core.term === message.term && this.isLeader
-      if (!current || entries.length !== message.count) return
+      const first = message.index + 1
+      if (!this.#mayStillSend(message)) return
+      const entries = await this.#log.read(first, message.index + message.count, Number.MAX_SAFE_INTEGER)
+      if (!this.#mayStillSend(message) || entries.length !== message.count) return
       outbox.add({ group: this.id, message, entries })
       this.#host.markDirty(this)
     } catch (error) {
-      this.#host.fatal(error as Error)
+      if (this.#mayStillSend(message)) this.#host.fatal(toError(error))
     }
+  }
+
+  #mayStillSend(message: RaftMessage): boolean {
+    const current = !this.#closed && this.isLeader && this.#core.term === message.term
+    return current && this.#log.compactedIndex <= message.index
   }
 
   #apply(from: LogIndex): void {
@@ -301,7 +319,7 @@ export class RaftGroup {
       this.#applying = false
       this.#appliedTo(this.#applyTo)
     } catch (error) {
-      this.#host.fatal(error as Error)
+      this.#host.fatal(toError(error))
     }
   }
 

@@ -4,7 +4,7 @@ import { producerLog } from './producer-logs.js'
 export const TOPICS = ['T-1', 'T-2', 'T-3'] as const
 export const MESSAGES_TOTAL = 2979
 
-export interface Published {
+interface Published {
   readonly producer: number
   readonly number: number
   readonly topic: string
@@ -13,7 +13,7 @@ export interface Published {
   readonly offset: number
 }
 
-export interface Delivered {
+interface Delivered {
   readonly topic: string
   readonly partition: string
   readonly offset: number

@@ -17,7 +17,7 @@ export interface WalkParts {
   readonly limits: WalkLimits
 }
 
-export interface WalkLimits {
+interface WalkLimits {
   /** For all partitions together, milliseconds. */
   readonly timeoutMs: number
   /** How long one partition may keep the others waiting while it certainly gave nothing. Milliseconds. */

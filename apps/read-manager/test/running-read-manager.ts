@@ -7,7 +7,7 @@ import { pino } from 'pino'
 import { type ReadManager, startReadManager } from '../src/app.js'
 import { readReadManagerConfig } from '../src/config.js'
 
-export interface Answer {
+interface Answer {
   readonly status: number
   readonly body: Record<string, unknown>
 }

@@ -5,7 +5,7 @@ import { pino } from 'pino'
 import { startWriteManager, type WriteManager } from '../src/app.js'
 import { readWriteManagerConfig } from '../src/config.js'
 
-export interface Answer {
+interface Answer {
   readonly status: number
   readonly body: Record<string, unknown>
 }

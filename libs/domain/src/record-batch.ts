@@ -16,7 +16,7 @@ import { type Offset, toOffset } from './offset.js'
 export const BATCH_HEADER_BYTES = 61
 export const BASE_OFFSET_AT = 0
 export const BATCH_LENGTH_AT = 8
-export const LEADER_EPOCH_AT = 12
+const LEADER_EPOCH_AT = 12
 export const MAGIC_AT = 16
 export const CRC_AT = 17
 export const ATTRIBUTES_AT = 21

@@ -2,7 +2,7 @@ import type { CursorOperation } from './command.js'
 import type { CursorGrant, CursorRow } from './rows.js'
 
 /** How many grants of one consumer are remembered in one partition, to answer a repeated request alike. */
-export const REMEMBERED_GRANTS_MAX = 64
+const REMEMBERED_GRANTS_MAX = 64
 
 export interface CursorOutcome {
   readonly row: CursorRow

@@ -1,7 +1,7 @@
 import type { SequenceRow } from './rows.js'
 
 /** How many batches of one producer are remembered; a retry of an older one is refused. As in Kafka. */
-export const REMEMBERED_BATCHES_MAX = 5
+const REMEMBERED_BATCHES_MAX = 5
 
 /** The fields of a record batch that identify it for duplicate suppression. */
 export interface BatchIdentity {

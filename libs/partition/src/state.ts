@@ -6,7 +6,7 @@ import { advanceSequence } from './producer-sequence.js'
 import type { CursorRow, PartitionDelta, PartitionSnapshot, SequenceRow, StoredBatch } from './rows.js'
 
 /** How many producers one partition remembers; past it the one that was silent longest is forgotten. */
-export const REMEMBERED_PRODUCERS_MAX = 1000
+const REMEMBERED_PRODUCERS_MAX = 1000
 
 export type Applied =
   | { readonly kind: 'appended'; readonly batch: StoredBatch }

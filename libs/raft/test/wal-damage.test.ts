@@ -115,7 +115,7 @@ describe('three small batches, the last one the end of the log', () => {
       const wal = await bench.openOn(disk)
       const log = wal.group(groupId(1))!
       const next = log.lastIndex + 1
-      await append(wal, { group: groupId(1), entries: entries(next, next + 1, 9, 300) })
+      await append(wal, { group: groupId(1), entries: entries(next, next, 9, 1) }) // shorter than what was torn
       const state = await describeWal(wal)
       const again = await bench.openOn(disk.crashed())
       expect(again.report.tornBytesCut).toBe(0)
@@ -160,6 +160,23 @@ test('the error names the file, the position and what is wrong there', async () 
   expect((error as Error).message).toContain(
     'the checksum of the batch does not match, yet a later batch is whole',
   )
+})
+
+test('a whole batch that followed another one is damage', async () => {
+  const before = await sample({ batches: 3, sizeBytes: 20, close: false })
+  const cut = new Map(before.files)
+  cut.set(FIRST, cut.get(FIRST)!.subarray(0, before.starts[1]! + 8))
+  const disk = SimulatedDisk.of(cut)
+  const wal = await bench.openOn(disk)
+  const log = wal.group(groupId(1))!
+  openGroup(wal, 2)
+  const write = { group: groupId(1), entries: entries(2, 2, 7, 20), hardState: hardState(7, 1, 0) }
+  await append(wal, write, { group: groupId(2), hardState: hardState(7, 2, 0) })
+  expect(log.lastIndex).toBe(2)
+  const changed = disk.contents()
+  const old = before.files.get(FIRST)!.subarray(before.starts[2], before.end)
+  changed.set(FIRST, Buffer.concat([changed.get(FIRST)!.subarray(0, before.starts[2]), old]))
+  await expect(bench.openOn(SimulatedDisk.of(changed))).rejects.toThrow('does not follow the one before it')
 })
 
 test('entries that hold the bytes of a batch do not turn a torn tail into damage', async () => {

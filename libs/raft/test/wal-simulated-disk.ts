@@ -25,18 +25,35 @@ class Inode {
     for (let at = position - (position % SECTOR_BYTES); at < end; at += SECTOR_BYTES) this.dirty.add(at)
   }
 
+  /** What it takes for written reaches the disk. */
   sync(): void {
-    this.durable = Buffer.from(this.current)
+    this.durable = this.#imageWith([...this.dirty])
     this.dirty.clear()
+  }
+
+  /** Like Linux: what could not be written counts as written from now on. */
+  failSync(): void {
+    this.dirty.clear()
+  }
+
+  copy(): Inode {
+    const copy = new Inode()
+    copy.current = Buffer.from(this.current)
+    copy.durable = Buffer.from(this.durable)
+    for (const at of this.dirty) copy.dirty.add(at)
+    return copy
   }
 
   /** After a power cut: each sector that was not synced is there or is not. */
   crashed(random: Random | undefined): Buffer {
-    const kept = random === undefined ? [] : [...this.dirty].filter(() => random.below(2) === 0)
-    const ends = kept.map((at) => Math.min(at + SECTOR_BYTES, this.current.length))
+    return this.#imageWith(random === undefined ? [] : [...this.dirty].filter(() => random.below(2) === 0))
+  }
+
+  #imageWith(sectors: readonly number[]): Buffer {
+    const ends = sectors.map((at) => Math.min(at + SECTOR_BYTES, this.current.length))
     const image = Buffer.alloc(Math.max(this.durable.length, ...ends))
     image.set(this.durable)
-    for (const at of kept) image.set(this.current.subarray(at, at + SECTOR_BYTES), at)
+    for (const at of sectors) image.set(this.current.subarray(at, at + SECTOR_BYTES), at)
     return image
   }
 }
@@ -50,10 +67,13 @@ export class SimulatedDisk implements WalFiles {
   /** Names as the process sees them. */
   readonly names = new Map<string, Inode>()
   #durableNames = new Map<string, Inode>()
-  /** The names after each change that was not synced. */
-  #pendingNames: Map<string, Inode>[] = []
+  /** Changes of names that were not synced; a power cut may take back any of them. */
+  #pending: ((names: Map<string, Inode>) => void)[] = []
   #died: () => void = () => undefined
   #isDead = false
+  openFiles = 0
+  /** Awaited by each read. */
+  beforeRead: () => Promise<unknown> = () => Promise.resolve()
   /** Steps carried out. */
   steps = 0
   /** The power goes when this many steps are done. */
@@ -80,9 +100,27 @@ export class SimulatedDisk implements WalFiles {
 
   /** The disk after a power cut; without `random` everything that was not synced is lost. */
   crashed(random?: Random): SimulatedDisk {
-    const states = [this.#durableNames, ...this.#pendingNames]
-    const names = states[random?.below(states.length) ?? 0]!
+    const names = new Map(this.#durableNames)
+    for (const change of this.#pending) if (random?.below(2) === 0) change(names)
     return SimulatedDisk.of([...names].map(([name, inode]) => [name, inode.crashed(random)] as const))
+  }
+
+  /** The disk after the process was killed: what it wrote is there, synced or not. */
+  killed(): SimulatedDisk {
+    const disk = new SimulatedDisk()
+    const copies = new Map<Inode, Inode>()
+    const copyOf = (inode: Inode): Inode => {
+      const copy = copies.get(inode) ?? inode.copy()
+      copies.set(inode, copy)
+      return copy
+    }
+    for (const [name, inode] of this.names) disk.names.set(name, copyOf(inode))
+    for (const [name, inode] of this.#durableNames) disk.#durableNames.set(name, copyOf(inode))
+    disk.#pending = this.#pending.map((change) => (names) => {
+      change(names)
+      for (const [name, inode] of names) names.set(name, copies.get(inode) ?? inode)
+    })
+    return disk
   }
 
   makeDirectory(): Promise<void> {
@@ -101,35 +139,38 @@ export class SimulatedDisk implements WalFiles {
     const name = basename(path)
     if (mode === 'create') {
       await this.#step('create', name)
-      this.#rename(() => this.names.set(name, new Inode()))
+      const made = new Inode()
+      this.#change((names) => names.set(name, made))
     }
     const inode = this.names.get(name)
     if (inode === undefined) throw Object.assign(new Error(`no file ${name}`), { code: 'ENOENT' })
+    this.openFiles += 1
     return this.#file(inode, name)
   }
 
   async rename(from: string, to: string): Promise<void> {
     await this.#step('rename', basename(to))
-    this.#rename(() => {
-      this.names.set(basename(to), this.names.get(basename(from))!)
-      this.names.delete(basename(from))
+    const inode = this.names.get(basename(from))!
+    this.#change((names) => {
+      names.set(basename(to), inode)
+      names.delete(basename(from))
     })
   }
 
   async remove(path: string): Promise<void> {
     await this.#step('remove', basename(path))
-    this.#rename(() => this.names.delete(basename(path)))
+    this.#change((names) => names.delete(basename(path)))
   }
 
   async syncDirectory(): Promise<void> {
     await this.#step('sync-directory', '')
     this.#durableNames = new Map(this.names)
-    this.#pendingNames = []
+    this.#pending = []
   }
 
-  #rename(change: () => void): void {
-    change()
-    this.#pendingNames.push(new Map(this.names))
+  #change(change: (names: Map<string, Inode>) => void): void {
+    change(this.names)
+    this.#pending.push(change)
   }
 
   #file(inode: Inode, name: string): WalFile {
@@ -141,17 +182,26 @@ export class SimulatedDisk implements WalFiles {
         inode.write(taken, position)
         return taken.length
       },
-      read: (bytes, position) => {
+      read: async (bytes, position) => {
+        await this.beforeRead()
         const part = inode.current.subarray(position, position + bytes.length)
         bytes.set(part)
-        return Promise.resolve(part.length)
+        return part.length
       },
       sync: async () => {
-        await this.#step('sync', name)
+        try {
+          await this.#step('sync', name)
+        } catch (error) {
+          inode.failSync()
+          throw error
+        }
         inode.sync()
       },
       size: () => Promise.resolve(inode.current.length),
-      close: () => Promise.resolve(),
+      close: () => {
+        this.openFiles -= 1
+        return Promise.resolve()
+      },
     }
   }
 

@@ -1,5 +1,6 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { deferred } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import {
@@ -22,6 +23,7 @@ import {
   uuidOf,
   WalBench,
 } from './wal-fixture.js'
+import { SimulatedDisk } from './wal-simulated-disk.js'
 
 const bench = new WalBench()
 afterEach(() => bench.end())
@@ -79,6 +81,9 @@ describe('a log that is closed and opened again', () => {
     expect([3, 4, 6, 7].map((index) => log.term(index))).toEqual([1, 2, 5, undefined])
     await append(wal, { group: groupId(1), truncateFrom: 6 })
     await append(wal, { group: groupId(1), truncateFrom: 6, entries: entries(6, 8, 9) })
+    // A leader's entry of an earlier term may replace one of a later term that never was committed.
+    await append(wal, { group: groupId(1), truncateFrom: 6 })
+    await append(wal, { group: groupId(1), entries: entries(6, 8, 3) })
     const before = await describeWal(wal)
     wal = await reopen(wal, directory)
     expect(await describeWal(wal)).toEqual(before)
@@ -336,6 +341,24 @@ describe('compaction', () => {
   })
 })
 
+test('a removed segment is closed once nobody reads it any more', async () => {
+  const disk = new SimulatedDisk()
+  const wal = await bench.openOn(disk, { cacheBytesMax: 0, sealAfterMs: 5 })
+  const log = openGroup(wal, 1)
+  for (let i = 1; i <= 4; i++) await append(wal, { group: groupId(1), entries: entries(i, i, 1, 700) })
+  const read = deferred<undefined>()
+  disk.beforeRead = () => read.promise
+  const reading = log.read(1, 4, 1 << 20)
+  wal.compact(groupId(1), 4)
+  await eventually(() => expect(wal.stats().segments).toBe(1))
+  expect(disk.openFiles).toBe(6)
+  read.resolve(undefined)
+  expect(await reading).toHaveLength(4)
+  expect(disk.openFiles).toBe(2) // the segment and the next one
+  await wal.close()
+  expect(disk.openFiles).toBe(0)
+})
+
 describe('entries', () => {
   test('leave memory, oldest first, over the bound, and are read from disk then', async () => {
     const wal = await bench.open(await bench.directory(), { segmentBytes: 65_536, cacheBytesMax: 20_000 })
@@ -382,6 +405,25 @@ describe('entries', () => {
     expect(log.slice(40, 41)).toEqual(entries(40, 41, 2))
     expect((await log.read(38, 41, 10_000)).map((one) => one.term)).toEqual([1, 1, 2, 2])
     await again
+  })
+
+  test('stay in memory when an earlier batch completes, and when entries before or behind them are cut', async () => {
+    const wal = await bench.open(await bench.directory(), { segmentBytes: 65_536, cacheBytesMax: 2000 })
+    const [first, second] = [1, 2].map((id) => openGroup(wal, id))
+    await append(wal, { group: groupId(1), entries: entries(1, 10, 1) })
+    expect(first!.slice(1, 10)).toHaveLength(10)
+    const seen: unknown[] = []
+    wal.append([{ group: groupId(2), entries: entries(1, 1, 1, 4000) }], () => {
+      seen.push(first!.slice(5, 12), second!.slice(2, 5))
+    })
+    const last = append(
+      wal,
+      { group: groupId(1), truncateFrom: 5, entries: entries(5, 12, 2) },
+      { group: groupId(2), entries: entries(2, 9, 1) },
+    )
+    wal.append([{ group: groupId(2), truncateFrom: 6 }], () => undefined)
+    await last
+    expect(seen).toEqual([entries(5, 12, 2), entries(2, 5, 1)])
   })
 
   test('that no longer are what was written are not handed out', async () => {

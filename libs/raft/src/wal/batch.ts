@@ -21,6 +21,14 @@ export class Slab {
   }
 }
 
+/** An empty batch that says that the next segment exists. */
+export function endBatch(
+  place: BatchPlace,
+  chain: { readonly prevCrc: number; readonly salt: number },
+): Uint8Array {
+  return new Batch(place, new Slab(BATCH_HEADER_BYTES), BatchFlag.END).finish(chain.prevCrc, chain.salt).bytes
+}
+
 export interface BatchPlace {
   readonly segmentSeq: number
   /** Where in the segment's file the batch starts, bytes. */

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { RaftGroupId } from '../core/types.js'
+import { endBatch } from './batch.js'
 import type { BatchReader } from './batch-reader.js'
 import { readWhole } from './batch-reader.js'
 import type { EntryCache } from './entry-cache.js'
@@ -83,12 +84,14 @@ export async function recoverLog(options: RecoveryOptions): Promise<RecoveredLog
   const { directory, files } = options
   const seqs = await listSegments(options)
   const replay = new Replay(options)
+  let beforePrevious: LoadedSegment | undefined
   let previous: LoadedSegment | undefined
   let batches = 0
   for (const seq of seqs) {
     const loaded = await load(options, seq, previous)
     replayAll(replay, loaded)
     batches += loaded.scan.batches.length
+    beforePrevious = previous
     previous = loaded
   }
   if (previous === undefined)
@@ -101,6 +104,7 @@ export async function recoverLog(options: RecoveryOptions): Promise<RecoveredLog
   orCorrupt(last.image.path, last.scan.end, () => replay.finish())
   const tornTail = await settle(last)
   await files.syncDirectory(directory)
+  if (beforePrevious !== undefined) await markEnd(beforePrevious)
   return { groups: replay.groups, position: positionOf(last), batches, tornTail }
 }
 
@@ -216,6 +220,14 @@ async function settle({ image, segment, scan }: LoadedSegment): Promise<TornTail
   await segment.file.sync()
   if (dataEnd === scan.end) return undefined
   return { file: image.path, offset: scan.end, sizeBytes: dataEnd - scan.end }
+}
+
+/** A crash may have come between the making of the last segment and the word of it in the one before. */
+async function markEnd({ segment, scan }: LoadedSegment): Promise<void> {
+  const place = { segmentSeq: segment.seq, offset: scan.end, lsn: scan.lastLsn + 1 }
+  const end = endBatch(place, { prevCrc: scan.lastCrc, salt: segment.salt })
+  if (!scan.hasEnd) await writeWhole(segment.file, end, scan.end)
+  await segment.file.sync()
 }
 
 function positionOf({ segment, scan }: LoadedSegment): LogPosition {

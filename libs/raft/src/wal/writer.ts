@@ -1,5 +1,5 @@
 import { invariant } from '@sluice/foundation'
-import { Batch, Slab } from './batch.js'
+import { Batch, endBatch, Slab } from './batch.js'
 import { toFailure } from './failure.js'
 import {
   BATCH_BODY_BYTES_MAX,
@@ -280,14 +280,10 @@ export class LogWriter {
     })
     this.#count(checkpoint.sizeBytes)
     if (old !== undefined) {
-      const end = new Batch(
-        { segmentSeq: old.seq, offset: oldEnd, lsn },
-        new Slab(BATCH_HEADER_BYTES),
-        BatchFlag.END,
-      )
-      await writeWhole(old.file, end.finish(prevCrc, old.salt).bytes, oldEnd)
+      const end = endBatch({ segmentSeq: old.seq, offset: oldEnd, lsn }, { prevCrc, salt: old.salt })
+      await writeWhole(old.file, end, oldEnd)
       await old.file.sync()
-      this.#count(end.sizeBytes)
+      this.#count(end.length)
     }
     this.#durableLsn = lsn
     this.#isSealed = false

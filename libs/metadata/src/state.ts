@@ -9,7 +9,7 @@ import {
   type TopicName,
 } from '@sluice/domain'
 import { invariant, unreachable } from '@sluice/foundation'
-import type { Mark, MetadataCommand, Seen } from './command.js'
+import type { Mark, MetadataCommand } from './command.js'
 import type {
   ActorType,
   BrokerInfo,
@@ -21,6 +21,7 @@ import type {
   ProducerInfo,
   TopicInfo,
 } from './entities.js'
+import { HealthTable } from './health-table.js'
 import { type BrokerLoad, placeReplicas } from './placement.js'
 
 /** What a command answers: its fields, or why it was refused; a refusal changes nothing. */
@@ -76,11 +77,7 @@ export class MetadataState {
   readonly #partitions = new Map<number, PartitionInfo>()
   readonly #producers = new Map<number, ProducerInfo>()
   readonly #consumers = new Map<number, ConsumerInfo>()
-  readonly #health = {
-    producer: new Map<number, HealthCheck>(),
-    consumer: new Map<number, HealthCheck>(),
-    broker: new Map<number, HealthCheck>(),
-  }
+  readonly #health = new HealthTable()
   /** Per broker: how many replicas it holds and how many partitions prefer it. */
   readonly #loads = new Map<number, { replicas: number; preferred: number }>()
 
@@ -135,27 +132,17 @@ export class MetadataState {
   }
 
   healthCheck(type: ActorType, id: number): HealthCheck | undefined {
-    return this.#health[type].get(id)
+    return this.#health.get(type, id)
   }
 
   /** Brokers first, then producers, then consumers, each in the order they came. */
-  *healthChecks(): IterableIterator<HealthCheck> {
-    yield* this.#health.broker.values()
-    yield* this.#health.producer.values()
-    yield* this.#health.consumer.values()
+  healthChecks(): IterableIterator<HealthCheck> {
+    return this.#health.all()
   }
 
   /** Actors whose status does not match when they were last seen: what a leader proposes to mark. */
   staleActors(now: number): readonly Mark[] {
-    const marks: Mark[] = []
-    for (const check of this.healthChecks()) {
-      const silentMs = now - check.lastSeenAt
-      if (check.status === 'alive' && silentMs > this.#settings.deadAfterMs)
-        marks.push({ type: check.type, id: check.id, status: 'dead', reason: `silent for ${silentMs} ms` })
-      else if (check.status === 'dead' && silentMs <= this.#settings.deadAfterMs)
-        marks.push({ type: check.type, id: check.id, status: 'alive', reason: 'active again' })
-    }
-    return marks
+    return this.#health.mismatches(now, this.#settings.deadAfterMs)
   }
 
   apply(
@@ -201,7 +188,7 @@ export class MetadataState {
     }
     for (const producer of snapshot.producers) state.#producers.set(producer.id, producer)
     for (const consumer of snapshot.consumers) state.#consumers.set(consumer.id, consumer)
-    for (const check of snapshot.healthChecks) state.#health[check.type].set(check.id, check)
+    for (const check of snapshot.healthChecks) state.#health.put(check)
     return state
   }
 
@@ -241,7 +228,7 @@ export class MetadataState {
       this.#putBroker(broker)
       this.#nextIds.broker = Math.max(this.#nextIds.broker, seat.id + 1)
       brokers.push(broker)
-      healthChecks.push(this.#seenFirst('broker', seat.id, command.at))
+      healthChecks.push(this.#health.registered('broker', seat.id, command.at))
     }
     return { result: { clusterId: this.#clusterId }, changes: { brokers, healthChecks } }
   }
@@ -257,7 +244,7 @@ export class MetadataState {
     this.#putBroker(broker)
     return {
       result: { brokerId: broker.id },
-      changes: { brokers: [broker], healthChecks: [this.#seenFirst('broker', broker.id, at)] },
+      changes: { brokers: [broker], healthChecks: [this.#health.registered('broker', broker.id, at)] },
     }
   }
 
@@ -332,7 +319,7 @@ export class MetadataState {
     this.#producers.set(producer.id, producer)
     const changes: Change = {
       producers: [producer],
-      healthChecks: [this.#seenFirst('producer', producer.id, command.at)],
+      healthChecks: [this.#health.registered('producer', producer.id, command.at)],
     }
     if (known === undefined) {
       changes.topics = [topic]
@@ -357,38 +344,22 @@ export class MetadataState {
       result: { consumerId: consumer.id },
       changes: {
         consumers: [consumer],
-        healthChecks: [this.#seenFirst('consumer', consumer.id, command.at)],
+        healthChecks: [this.#health.registered('consumer', consumer.id, command.at)],
       },
     }
   }
 
   #noteActivity(command: Extract<MetadataCommand, { kind: 'activity' }>): Outcome {
-    const healthChecks: HealthCheck[] = []
-    const note = (type: ActorType, list: readonly Seen[]): void => {
-      for (const [id, at] of list) {
-        const known = this.#health[type].get(id)
-        if (known === undefined || at <= known.lastSeenAt) continue
-        const check = { ...known, lastSeenAt: at }
-        this.#health[type].set(id, check)
-        healthChecks.push(check)
-      }
-    }
-    note('producer', command.producers)
-    note('consumer', command.consumers)
-    note('broker', command.brokers)
+    const healthChecks = [
+      ...this.#health.seen('producer', command.producers),
+      ...this.#health.seen('consumer', command.consumers),
+      ...this.#health.seen('broker', command.brokers),
+    ]
     return { result: {}, changes: { healthChecks } }
   }
 
   #mark(command: Extract<MetadataCommand, { kind: 'mark' }>): Outcome {
-    const healthChecks: HealthCheck[] = []
-    for (const mark of command.marks) {
-      const known = this.#health[mark.type].get(mark.id)
-      if (known === undefined || known.status === mark.status) continue
-      const check = { ...known, status: mark.status, since: command.at, reason: mark.reason }
-      this.#health[mark.type].set(mark.id, check)
-      healthChecks.push(check)
-    }
-    return { result: {}, changes: { healthChecks } }
+    return { result: {}, changes: { healthChecks: [...this.#health.mark(command.marks, command.at)] } }
   }
 
   #newTopic(
@@ -423,7 +394,7 @@ export class MetadataState {
   #alive(): readonly BrokerLoad[] {
     const loads: BrokerLoad[] = []
     for (const { id } of this.#brokers.values())
-      if (this.#health.broker.get(id)?.status === 'alive') loads.push({ id, ...this.#loads.get(id)! })
+      if (this.#health.get('broker', id)?.status === 'alive') loads.push({ id, ...this.#loads.get(id)! })
     return loads
   }
 
@@ -440,12 +411,6 @@ export class MetadataState {
       load.replicas++
       if (position === 0) load.preferred++
     }
-  }
-
-  #seenFirst(type: ActorType, id: number, at: number): HealthCheck {
-    const check: HealthCheck = { type, id, lastSeenAt: at, status: 'alive', since: at, reason: 'registered' }
-    this.#health[type].set(id, check)
-    return check
   }
 }
 

@@ -2,13 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import { errorBody, problemDetails, PROBLEMS } from '@sluice/contracts'
 import { BrokerError, type Component } from '@sluice/domain'
 import { messageOf } from '@sluice/foundation'
-import Fastify, {
-  LogController,
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-} from 'fastify'
+import Fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 
 export interface HttpServiceOptions {
@@ -99,7 +93,7 @@ function parseBodies(app: FastifyInstance): void {
       done(null, undefined)
       return
     }
-    secure(request, text as string, (error, body) => {
+    void secure(request, text as string, (error, body) => {
       if (error === null) done(null, body)
       else done(new BrokerError('MALFORMED_JSON', `the body is not JSON: ${error.message}`), undefined)
     })
@@ -140,7 +134,7 @@ const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH'] as const
 
 function allowedMethods(app: FastifyInstance, request: FastifyRequest): readonly string[] {
   return METHODS.filter(
-    (method) => method !== request.method && app.findRoute({ url: pathOf(request), method }) !== null,
+    (method) => method !== request.method && app.hasRoute({ url: pathOf(request), method }),
   )
 }
 

@@ -19,14 +19,14 @@ export async function runService(
 ): Promise<void> {
   const starting = new AbortController()
   let service: Service | undefined
-  let stopping = false
+  const state = { stopping: false }
   const end = (code: number): void => {
     logger.flush()
     process.exit(code)
   }
   const stop = (why: string): void => {
-    if (stopping) return
-    stopping = true
+    if (state.stopping) return
+    state.stopping = true
     logger.info({ why }, 'stopping')
     starting.abort(new Error(`stopped by ${why}`))
     const deadline = setTimeout(() => {
@@ -57,13 +57,13 @@ export async function runService(
   try {
     service = await start(starting.signal)
   } catch (err) {
-    if (stopping) end(0)
+    if (state.stopping) end(0)
     if (err instanceof ConfigError) logger.fatal({ mistakes: err.mistakes }, err.message)
     else logger.fatal({ err }, `cannot start: ${messageOf(err)}`)
     end(1)
   }
   // A signal that came while it started.
-  if (stopping)
+  if (state.stopping)
     await service?.stop().then(
       () => end(0),
       () => end(1),

@@ -11,7 +11,7 @@ export interface DeltaStore {
 /** Bytes of batches that one transaction takes, unless a single partition's share is larger. */
 const TRANSACTION_BYTES = 8 * 1024 * 1024
 /** A transaction waits this long for company. */
-const GATHER_MS = 20
+const GATHER_MS = 100
 const RETRY_MS_MAX = 2000
 
 interface Share {

@@ -12,11 +12,11 @@ export interface RaftTimings {
   readonly tickMs: number
   /** Ticks without a leader before an election, plus a random part of the same length. Default 10. */
   readonly electionTicks: number
-  /** Ticks between two heartbeats. Default 1. */
+  /** Ticks between two heartbeats. Default 3. */
   readonly heartbeatTicks: number
 }
 
-export const DEFAULT_TIMINGS: RaftTimings = { tickMs: 100, electionTicks: 10, heartbeatTicks: 1 }
+export const DEFAULT_TIMINGS: RaftTimings = { tickMs: 100, electionTicks: 10, heartbeatTicks: 3 }
 
 export interface RaftHostOptions {
   readonly nodeId: NodeId

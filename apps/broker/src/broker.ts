@@ -114,7 +114,7 @@ export class Broker implements Service {
         role: 'broker',
       }),
       handlers: {
-        request: (method, payload) => this.#answer(method, payload),
+        request: (method, payload, peer) => this.#answer(method, payload, peer),
         message: (method, payload, peer) => this.#take(method, payload, peer),
       },
       encodeError: (error) => ({ ...errorBody(this.#toFailure(error), 'broker') }),
@@ -156,9 +156,13 @@ export class Broker implements Service {
     this.#logger.info({ clusterId, brokerId }, 'part of the cluster')
   }
 
-  async #answer(method: number, payload: Uint8Array): Promise<Uint8Array> {
+  async #answer(method: number, payload: Uint8Array, peer: RpcPeer): Promise<Uint8Array> {
     if (method === RpcMethod.NODE_INFO) return encodeJson(this.#info())
     if (method === RpcMethod.NODE_JOIN) return encodeJson(await this.#join(decodeJson(payload)))
+    if (peer.role === 'admin')
+      throw new BrokerError('INVALID_REQUEST', 'only members of the cluster make this call', {
+        outcome: 'no',
+      })
     if (this.#member === undefined)
       throw new BrokerError('NOT_LEADER', 'this broker is not part of a cluster yet', { outcome: 'no' })
     return this.#member.calls.answer(method, payload)
@@ -166,7 +170,13 @@ export class Broker implements Service {
 
   #take(method: number, payload: Uint8Array, peer: RpcPeer): void {
     const from = brokerIdOf(peer.nodeId)
-    if (method !== RpcMethod.RAFT || from === undefined || this.#member === undefined) return
+    if (
+      method !== RpcMethod.RAFT ||
+      peer.role !== 'broker' ||
+      from === undefined ||
+      this.#member === undefined
+    )
+      return
     try {
       this.#member.host.receive(from as NodeId, payload)
     } catch (error) {

@@ -116,7 +116,29 @@ export function verifyRecordBatch(bytes: Uint8Array): BatchHeader {
   const header = readBatchHeader(bytes)
   const crc = crc32c(bytes.subarray(ATTRIBUTES_AT))
   if (crc !== header.crc) throw corrupt(`its CRC-32C is ${crc}, its header says ${header.crc}`)
+  checkRecords(bytes, header)
   return header
+}
+
+/** Refuses what `decodeRecords` would, without making a record: a checksum vouches for bytes, not for sense. */
+function checkRecords(bytes: Uint8Array, header: BatchHeader): void {
+  const reader = new ByteReader(bytes, BATCH_HEADER_BYTES, bytes.length)
+  for (let i = 0; i < header.recordCount; i++) {
+    const length = boundedLength(reader.varint())
+    const end = reader.position + length
+    reader.byte()
+    timestampOf(header, reader.varlong())
+    if (reader.varint() !== i) throw corrupt(`record ${i} has another offset delta`)
+    reader.span(reader.varint())
+    reader.span(reader.varint())
+    const headerCount = boundedHeaderCount(reader.varint())
+    for (let k = 0; k < headerCount; k++) {
+      if (reader.span(reader.varint()) === -1) throw corrupt('a header has no key')
+      reader.span(reader.varint())
+    }
+    if (reader.position !== end) throw corrupt(`record ${i} is not as long as it says`)
+  }
+  if (reader.position !== bytes.length) throw corrupt('bytes follow the last record')
 }
 
 /** Writes offset and epoch in place; the checksum does not cover them. */
@@ -157,16 +179,26 @@ export function decodeRecords(
 
 function decodeRecord(reader: ByteReader, header: BatchHeader, index: number): StoredRecord {
   reader.byte()
-  const timestamp = header.baseTimestamp + reader.varlong()
+  const timestamp = timestampOf(header, reader.varlong())
   if (reader.varint() !== index) throw corrupt(`record ${index} has another offset delta`)
   const key = reader.view(reader.varint())
   const value = reader.view(reader.varint())
-  const headerCount = reader.varint()
-  if (headerCount < 0) throw corrupt('a record has a negative number of headers')
+  const headerCount = boundedHeaderCount(reader.varint())
   const headers: RecordHeader[] = []
   for (let i = 0; i < headerCount; i++)
     headers.push({ key: reader.text(reader.varint()), value: reader.view(reader.varint()) })
   return { offset: (header.baseOffset + index) as Offset, timestamp, key, value, headers }
+}
+
+function boundedHeaderCount(count: number): number {
+  if (count < 0) throw corrupt('a record has a negative number of headers')
+  return count
+}
+
+function timestampOf(header: BatchHeader, delta: number): number {
+  const timestamp = header.baseTimestamp + delta
+  if (!Number.isSafeInteger(timestamp)) throw corrupt('a timestamp is out of range')
+  return timestamp
 }
 
 function boundedLength(length: number): number {

@@ -23,6 +23,9 @@ import {
 
 const utf8 = new TextEncoder()
 
+/** Zigzag doubles a number: past this a double no longer holds the result, and no reader takes it. */
+const TIMESTAMP_DELTA_MAX = 2 ** 52 - 1
+
 export interface BatchInput {
   /** At least one. */
   readonly records: readonly RecordData[]
@@ -48,7 +51,10 @@ export function encodeRecordBatch(input: BatchInput): Uint8Array {
   let maxTimestamp = baseTimestamp
   for (let i = 0; i < records.length; i++) {
     const record = records[i]!
-    const sized = sizeOf(record, record.timestamp - baseTimestamp, i)
+    invariant(Number.isSafeInteger(record.timestamp), 'a timestamp is a whole number of milliseconds')
+    const delta = record.timestamp - baseTimestamp
+    invariant(Math.abs(delta) <= TIMESTAMP_DELTA_MAX, 'the timestamps of a batch lie close enough to be read')
+    const sized = sizeOf(record, delta, i)
     sizes.push(sized)
     size += varlongSize(sized.bodyBytes) + sized.bodyBytes
     if (record.timestamp > maxTimestamp) maxTimestamp = record.timestamp

@@ -117,6 +117,40 @@ test('positions cut out the same keys, values and times as decoding does', () =>
   )
 })
 
+test.each([
+  [0, 5.5],
+  [0, Number.NaN],
+  [0, 2 ** 52],
+  [2 ** 52, 0],
+])('timestamps %p and %p make no batch, since none could be read back', (first, second) => {
+  const records = [first, second].map((timestamp) => ({ timestamp, key: null, value: null, headers: [] }))
+  expect(() => encodeRecordBatch({ records })).toThrow('timestamp')
+})
+
+test('offset and epoch are all that stamping changes', () => {
+  const before = hex(THREE_RECORDS)
+  const after = before.slice()
+  stampBatch(after, toOffset(2 ** 40), 99)
+  expect(readBatchHeader(after)).toEqual({ ...readBatchHeader(before), baseOffset: 2 ** 40, leaderEpoch: 99 })
+  expect(after.subarray(16)).toEqual(before.subarray(16))
+  expect(after.subarray(8, 12)).toEqual(before.subarray(8, 12))
+})
+
+test('decoding copies nothing: keys and values are views of the batch', () => {
+  const bytes = hex(THREE_RECORDS)
+  for (const { key, value } of decodeRecords(bytes))
+    for (const part of [key, value]) expect(part === null || part.buffer === bytes.buffer).toBe(true)
+})
+
+function outcomeOf(call: () => unknown): string {
+  try {
+    call()
+    return 'taken'
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error)
+  }
+}
+
 describe('damage', () => {
   test('any changed byte but offset and epoch is found', () => {
     const good = hex(THREE_RECORDS)
@@ -163,6 +197,54 @@ describe('damage', () => {
       }),
       { numRuns: 2000 },
     )
+  })
+
+  test('records that do not decode are refused before they are stored, though the checksum is right', () => {
+    const good = hex(THREE_RECORDS)
+    let refused = 0
+    for (let i = 61; i < good.length; i++) {
+      for (const flip of [1, 0x40, 0x80, 0xff]) {
+        const bad = good.slice()
+        bad[i] = bad[i]! ^ flip
+        new DataView(bad.buffer).setUint32(17, crc32c(bad.subarray(21)))
+        const decodes = outcomeOf(() => decodeRecords(bad))
+        expect(outcomeOf(() => verifyRecordBatch(bad))).toBe(decodes)
+        if (decodes === 'CORRUPT_BATCH') refused++
+        else expect(outcomeOf(() => recordPositions(bad))).toBe('taken')
+      }
+    }
+    expect(refused).toBeGreaterThan(0)
+  })
+
+  test('what passes is what decodes, for any bytes under a right header and checksum', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 7, maxLength: 60 }),
+        fc.integer({ min: 1, max: 3 }),
+        (noise, count) => {
+          const bytes = new Uint8Array(61 + noise.length)
+          bytes.set(noise, 61)
+          const view = new DataView(bytes.buffer)
+          view.setInt32(8, bytes.length - 12)
+          view.setInt8(16, 2)
+          view.setInt32(23, count - 1)
+          view.setInt32(57, count)
+          view.setUint32(17, crc32c(bytes.subarray(21)))
+          expect(outcomeOf(() => verifyRecordBatch(bytes))).toBe(outcomeOf(() => decodeRecords(bytes)))
+        },
+      ),
+      { numRuns: 2000 },
+    )
+  })
+
+  test('a timestamp past what a double holds exactly is refused', () => {
+    const bytes = encodeRecordBatch({
+      records: [0, 1].map((timestamp) => ({ timestamp, key: null, value: null, headers: [] })),
+    })
+    new DataView(bytes.buffer).setBigInt64(27, BigInt(Number.MAX_SAFE_INTEGER))
+    new DataView(bytes.buffer).setUint32(17, crc32c(bytes.subarray(21)))
+    expect(() => verifyRecordBatch(bytes)).toThrow('timestamp')
+    expect(() => decodeRecords(bytes)).toThrow('timestamp')
   })
 
   test('compressed and control batches are refused', () => {

@@ -3,6 +3,9 @@ import { EMPTY, type Frame, FrameKind, FrameParser, frameSizeBytes, writeFrame }
 import type { RpcLimits } from './limits.js'
 import { RpcError } from './rpc-error.js'
 
+/** A peer that does not end its side is cut off so long after this side has ended. */
+const END_GRACE_MS = 1000
+
 /** One established connection: frames in, frames of a turn out in one write, and a watch over silence. */
 export class Connection {
   readonly #socket: Duplex
@@ -12,6 +15,7 @@ export class Connection {
   #queuedBytes = 0
   #scheduled = false
   #lastHeard = performance.now()
+  #lastWatched = this.#lastHeard
   #timer: NodeJS.Timeout
   #closed = false
 
@@ -27,10 +31,13 @@ export class Connection {
     this.#limits = parts.limits
     this.#onClose = parts.onClose
     const parser = new FrameParser(parts.limits.frameBytesMax, (frame) => {
+      // A frame of the same chunk may have closed the connection.
+      if (this.#closed) return
       if (frame.kind === FrameKind.PING) this.send({ ...frame, kind: FrameKind.PONG })
       else if (frame.kind !== FrameKind.PONG) parts.onFrame(frame)
     })
     this.#socket.on('data', (chunk: Uint8Array) => {
+      if (this.#closed) return
       this.#lastHeard = performance.now()
       try {
         parser.push(chunk)
@@ -63,10 +70,12 @@ export class Connection {
     return true
   }
 
-  /** Sends what is queued, then ends. */
+  /** Sends what is queued, then ends; a peer that does not end in turn is cut off. */
   end(error: Error): void {
+    if (this.#closed) return
     this.#flush()
-    if (!this.#closed) this.#socket.end()
+    this.#socket.end()
+    endWithin(this.#socket, END_GRACE_MS)
     this.close(error)
   }
 
@@ -92,7 +101,11 @@ export class Connection {
   }
 
   #watch(): void {
-    const silentMs = performance.now() - this.#lastHeard
+    const now = performance.now()
+    // While this process stood still it could not hear anything: that says nothing about the peer.
+    if (now - this.#lastWatched > this.#limits.silentMs / 2) this.#lastHeard = now
+    this.#lastWatched = now
+    const silentMs = now - this.#lastHeard
     if (silentMs > this.#limits.silentMs) {
       this.close(
         new RpcError('CONNECTION_LOST', `nothing was heard for ${Math.round(silentMs)} ms`, {
@@ -103,4 +116,10 @@ export class Connection {
       this.send({ kind: FrameKind.PING, method: 0, id: 0, payload: EMPTY })
     }
   }
+}
+
+/** Destroys a socket that is not closed in time, so that a peer that hangs keeps nothing open here. */
+export function endWithin(socket: Duplex, graceMs: number): void {
+  const timer = setTimeout(() => socket.destroy(), graceMs)
+  socket.once('close', () => clearTimeout(timer))
 }

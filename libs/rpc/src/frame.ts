@@ -28,6 +28,11 @@ export function frameSizeBytes(payload: Uint8Array): number {
   return LENGTH_BYTES + HEADER_BYTES + payload.length
 }
 
+/** The longest payload that a receiver with this bound takes. */
+export function payloadBytesMax(frameBytesMax: number): number {
+  return frameBytesMax - HEADER_BYTES
+}
+
 /** Writes a frame at `at`; returns the position behind it. */
 export function writeFrame(into: Uint8Array, at: number, frame: Frame): number {
   const view = new DataView(into.buffer, into.byteOffset, into.byteLength)

@@ -4,11 +4,13 @@ interface Pending {
   readonly deadline: number
   readonly resolve: (payload: Uint8Array) => void
   readonly reject: (error: Error) => void
+  /** False while it waits for a connection: then the peer has certainly not acted on it. */
+  sent: boolean
 }
 
 const SWEEP_MS = 25
 
-/** Requests that await their answers; one timer for all of them. */
+/** Requests that await their answers, or a connection to be sent on; one timer for all of them. */
 export class PendingRequests {
   readonly #byId = new Map<number, Pending>()
   #nextId = 1
@@ -18,16 +20,26 @@ export class PendingRequests {
     return this.#byId.size
   }
 
-  /** A free id, then the promise of its answer. */
-  add(timeoutMs: number): { readonly id: number; readonly answer: Promise<Uint8Array> } {
+  /** A free id, then the promise of its answer. `sent` is false when it has to wait for a connection. */
+  add(
+    timeoutMs: number,
+    { sent }: { readonly sent: boolean },
+  ): { readonly id: number; readonly answer: Promise<Uint8Array> } {
     while (this.#byId.has(this.#nextId)) this.#nextId = (this.#nextId + 1) >>> 0
     const id = this.#nextId
     this.#nextId = (this.#nextId + 1) >>> 0
     const answer = new Promise<Uint8Array>((resolve, reject) => {
-      this.#byId.set(id, { deadline: performance.now() + timeoutMs, resolve, reject })
+      this.#byId.set(id, { deadline: performance.now() + timeoutMs, resolve, reject, sent })
     })
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS)
     return { id, answer }
+  }
+
+  /** It is about to be sent. False: its caller does not wait for it any more. */
+  markSent(id: number): boolean {
+    const pending = this.#byId.get(id)
+    if (pending !== undefined) pending.sent = true
+    return pending !== undefined
   }
 
   /** An answer nobody waits for any more is dropped. */
@@ -39,11 +51,12 @@ export class PendingRequests {
     this.#take(id)?.reject(error)
   }
 
-  rejectAll(error: Error): void {
+  /** Rejects all of them, each with the error for what may have become of it. */
+  rejectAll(errorOf: (outcome: 'no' | 'unknown') => Error): void {
     const pending = [...this.#byId.values()]
     this.#byId.clear()
     this.#rest()
-    for (const request of pending) request.reject(error)
+    for (const request of pending) request.reject(errorOf(request.sent ? 'unknown' : 'no'))
   }
 
   #take(id: number): Pending | undefined {
@@ -55,9 +68,14 @@ export class PendingRequests {
 
   #sweep(): void {
     const now = performance.now()
-    for (const [id, { deadline }] of this.#byId)
-      if (deadline <= now)
-        this.reject(id, new RpcError('TIMEOUT', 'no answer in time', { outcome: 'unknown' }))
+    for (const [id, request] of this.#byId)
+      if (request.deadline <= now)
+        this.reject(
+          id,
+          request.sent
+            ? new RpcError('TIMEOUT', 'no answer in time', { outcome: 'unknown' })
+            : new RpcError('CONNECT_FAILED', 'no connection in time', { outcome: 'no' }),
+        )
   }
 
   #rest(): void {

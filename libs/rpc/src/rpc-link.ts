@@ -1,8 +1,8 @@
 import http from 'node:http'
 import type { Socket } from 'node:net'
-import { deferred, type Deferred, type Random, toError } from '@sluice/foundation'
+import { type Random, toError } from '@sluice/foundation'
 import { Connection } from './connection.js'
-import { type Frame, FrameKind } from './frame.js'
+import { type Frame, FrameKind, frameSizeBytes, payloadBytesMax } from './frame.js'
 import { helloHeaders, peerOf, PROTOCOL, type RpcIdentity, type RpcPeer, UPGRADE_PATH } from './hello.js'
 import { DEFAULT_LIMITS, type RpcLimits } from './limits.js'
 import { PendingRequests } from './pending-requests.js'
@@ -31,12 +31,13 @@ export class RpcLink {
   readonly #limits: RpcLimits
   readonly #pending = new PendingRequests()
   #connection: Connection | undefined
-  /** Requests that wait for the attempt under way. */
-  #attempt: Deferred<undefined> | undefined
-  #lastFailure: RpcError | undefined
+  /** Requests that wait for the attempt under way, in the order they were made. */
+  #unsent: Frame[] = []
+  #unsentBytes = 0
   #backOffMs = RECONNECT_MS_MIN
   #reconnect: NodeJS.Timeout | undefined
-  #request: http.ClientRequest | undefined
+  /** The attempt under way to connect. */
+  #attempt: http.ClientRequest | undefined
   #closed = false
 
   constructor(options: RpcLinkOptions) {
@@ -51,32 +52,21 @@ export class RpcLink {
 
   /**
    * Sends a request and awaits its answer. Without a connection it waits for the attempt under way,
-   * or makes one at once.
-   * @throws RpcError
+   * or makes one at once; that wait counts towards `timeoutMs`.
+   * @throws RpcError, or the signal's reason
    */
   async request(
     method: number,
     payload: Uint8Array,
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<Uint8Array> {
-    if (this.#closed) throw closedError()
-    if (this.#connection === undefined) await this.#connected()
-    const connection = this.#connection
-    if (connection === undefined) throw this.#lastFailure ?? closedError()
-    if (this.#pending.size >= this.#limits.inFlightMax)
-      throw new RpcError('OVERLOADED', `${this.#pending.size} requests await their answers`, {
-        outcome: 'no',
-      })
-    const { signal } = options
+    const { signal, timeoutMs } = options
+    if (this.#closed) throw closedError('no')
     if (signal?.aborted) throw toError(signal.reason)
-    const { id, answer } = this.#pending.add(options.timeoutMs)
-    if (!connection.send({ kind: FrameKind.REQUEST, method, id, payload }))
-      this.#pending.reject(
-        id,
-        new RpcError('OVERLOADED', `${connection.bufferedBytes} bytes wait for the network`, {
-          outcome: 'no',
-        }),
-      )
+    const refusal = this.#refusal(payload)
+    if (refusal !== undefined) throw refusal
+    const { id, answer } = this.#pending.add(timeoutMs, { sent: this.#connection !== undefined })
+    this.#dispatch({ kind: FrameKind.REQUEST, method, id, payload })
     if (signal === undefined) return answer
     const onAbort = (): void => this.#pending.reject(id, toError(signal.reason))
     signal.addEventListener('abort', onAbort, { once: true })
@@ -87,8 +77,9 @@ export class RpcLink {
     }
   }
 
-  /** Sends a message without an answer. False: not connected, or too much waits; it was dropped. */
+  /** Sends a message without an answer. False: not connected, too large, or too much waits; it was dropped. */
   send(method: number, payload: Uint8Array): boolean {
+    if (payload.length > payloadBytesMax(this.#limits.frameBytesMax)) return false
     return this.#connection?.send({ kind: FrameKind.MESSAGE, method, id: 0, payload }) ?? false
   }
 
@@ -96,27 +87,65 @@ export class RpcLink {
     if (this.#closed) return Promise.resolve()
     this.#closed = true
     clearTimeout(this.#reconnect)
-    this.#request?.destroy()
-    this.#attempt?.reject(closedError())
+    const attempt = this.#attempt
     this.#attempt = undefined
-    this.#pending.rejectAll(closedError())
-    this.#connection?.end(closedError())
+    attempt?.destroy()
+    this.#takeUnsent()
+    this.#pending.rejectAll(closedError)
+    this.#connection?.end(closedError('unknown'))
     return Promise.resolve()
   }
 
-  #connected(): Promise<undefined> {
-    if (this.#attempt === undefined) {
-      clearTimeout(this.#reconnect)
-      this.#connect()
+  /** Why a request is not even begun. */
+  #refusal(payload: Uint8Array): RpcError | undefined {
+    const payloadMax = payloadBytesMax(this.#limits.frameBytesMax)
+    // The peer would close the connection over it, and with that fail everyone else's requests.
+    if (payload.length > payloadMax)
+      return new RpcError(
+        'PROTOCOL',
+        `a request of ${payload.length} bytes is over the limit of ${payloadMax}`,
+        {
+          outcome: 'no',
+        },
+      )
+    const count = Math.max(this.#pending.size, this.#unsent.length)
+    if (count >= this.#limits.inFlightMax)
+      return new RpcError('OVERLOADED', `${count} requests await their answers`, { outcome: 'no' })
+    return undefined
+  }
+
+  #dispatch(frame: Frame): void {
+    const connection = this.#connection
+    if (connection === undefined) {
+      const size = frameSizeBytes(frame.payload)
+      if (this.#unsentBytes + size > this.#limits.writeBufferBytesMax) {
+        this.#overloaded(frame.id, this.#unsentBytes)
+        return
+      }
+      this.#unsent.push(frame)
+      this.#unsentBytes += size
+      if (this.#attempt === undefined) this.#connect()
+    } else if (!connection.send(frame)) {
+      this.#overloaded(frame.id, connection.bufferedBytes)
     }
-    return this.#attempt!.promise
+  }
+
+  #overloaded(id: number, bytes: number): void {
+    this.#pending.reject(
+      id,
+      new RpcError('OVERLOADED', `${bytes} bytes wait for the network`, { outcome: 'no' }),
+    )
+  }
+
+  #takeUnsent(): readonly Frame[] {
+    const frames = this.#unsent
+    this.#unsent = []
+    this.#unsentBytes = 0
+    return frames
   }
 
   #connect(): void {
-    const attempt = deferred<undefined>()
-    // Nobody may be waiting.
-    attempt.promise.catch(() => undefined)
-    this.#attempt = attempt
+    clearTimeout(this.#reconnect)
     const request = http.request({
       host: this.#options.host,
       port: this.#options.port,
@@ -124,19 +153,17 @@ export class RpcLink {
       agent: false,
       headers: { ...helloHeaders(this.#options.identity), Connection: 'Upgrade', Upgrade: PROTOCOL },
     })
-    this.#request = request
+    this.#attempt = request
     const timer = setTimeout(
       () => request.destroy(new Error(`no answer in ${this.#limits.connectTimeoutMs} ms`)),
       this.#limits.connectTimeoutMs,
     )
     const failed = (error: RpcError): void => {
       clearTimeout(timer)
-      if (this.#attempt !== attempt) return
+      if (this.#attempt !== request) return
       this.#attempt = undefined
-      this.#request = undefined
-      this.#lastFailure = error
       this.#scheduleReconnect()
-      attempt.reject(error)
+      for (const frame of this.#takeUnsent()) this.#pending.reject(frame.id, error)
     }
     request.on('error', (cause) => failed(this.#failure('CONNECT_FAILED', cause.message, cause)))
     request.on('response', (response) => {
@@ -154,22 +181,21 @@ export class RpcLink {
     request.on('upgrade', (response, socket, head) => {
       clearTimeout(timer)
       const peer = peerOf(response.headers, `${this.#options.host}:${this.#options.port}`)
-      const mismatch = this.#mismatch(peer)
-      if (this.#attempt !== attempt || mismatch !== undefined) {
+      const mismatch = this.#mismatch(peer, response.headers.upgrade)
+      if (this.#attempt !== request || mismatch !== undefined) {
         socket.destroy()
         failed(this.#failure('REFUSED', mismatch ?? 'closed'))
         return
       }
       this.#attempt = undefined
-      this.#request = undefined
       this.#open(socket, head, peer)
-      attempt.resolve(undefined)
     })
     request.end()
   }
 
-  #mismatch(peer: RpcPeer): string | undefined {
+  #mismatch(peer: RpcPeer, protocol: string | undefined): string | undefined {
     const { expectNode, identity } = this.#options
+    if (protocol !== PROTOCOL) return `it speaks ${protocol ?? 'nothing known'}, not ${PROTOCOL}`
     if (expectNode !== undefined && peer.nodeId !== expectNode)
       return `${peer.nodeId} answers there, not ${expectNode}`
     if (identity.clusterId !== '' && peer.clusterId !== identity.clusterId)
@@ -188,6 +214,7 @@ export class RpcLink {
       onClose: (error) => this.#down(error),
     })
     this.#options.onUp?.(peer)
+    for (const frame of this.#takeUnsent()) if (this.#pending.markSent(frame.id)) this.#dispatch(frame)
   }
 
   #take(frame: Frame): void {
@@ -212,8 +239,7 @@ export class RpcLink {
   #down(error: Error): void {
     this.#connection = undefined
     const lost = this.#failure('CONNECTION_LOST', error.message, error)
-    this.#lastFailure = lost
-    this.#pending.rejectAll(lost)
+    this.#pending.rejectAll(() => lost)
     if (this.#closed) return
     this.#scheduleReconnect()
     this.#options.onDown?.(error)
@@ -240,8 +266,8 @@ export class RpcLink {
   }
 }
 
-function closedError(): RpcError {
-  return new RpcError('CLOSED', 'this side closed the connection', { outcome: 'unknown' })
+function closedError(outcome: 'no' | 'unknown'): RpcError {
+  return new RpcError('CLOSED', 'this side closed the connection', { outcome })
 }
 
 function refusalOf(body: string): string {

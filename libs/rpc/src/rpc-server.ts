@@ -1,8 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http'
 import { Socket } from 'node:net'
-import { messageOf } from '@sluice/foundation'
-import { Connection } from './connection.js'
-import { type Frame, FrameKind } from './frame.js'
+import { Connection, endWithin } from './connection.js'
+import { FrameKind } from './frame.js'
 import {
   helloHeaders,
   peerOf,
@@ -13,6 +12,7 @@ import {
   UPGRADE_PATH,
 } from './hello.js'
 import { DEFAULT_LIMITS, type RpcLimits } from './limits.js'
+import { RequestAnswerer } from './request-answerer.js'
 
 export interface RpcHandlers {
   /** Answers a request; what it throws goes back as an error. The payload may be kept. */
@@ -34,7 +34,8 @@ export interface RpcServerOptions {
   readonly onError?: (error: Error, peer: RpcPeer) => void
 }
 
-const encoder = new TextEncoder()
+/** A caller that was refused reads why, then closes; it is cut off after this long. */
+const REFUSAL_GRACE_MS = 1000
 
 /** Takes connections that begin as an HTTP Upgrade on a server that also serves plain HTTP. */
 export class RpcServer {
@@ -75,6 +76,9 @@ export class RpcServer {
     const refusal = this.#refusal(request, peer)
     if (refusal !== undefined) {
       const body = JSON.stringify({ status: 'failure', code: refusal.code, message: refusal.message })
+      this.#track(socket)
+      endWithin(socket, REFUSAL_GRACE_MS)
+      socket.resume()
       socket.end(
         `HTTP/1.1 ${refusal.status} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
       )
@@ -124,13 +128,24 @@ export class RpcServer {
     return reason === undefined ? undefined : { status: 403, code: 'BROKER_REFUSED', message: reason }
   }
 
-  #serve(socket: Socket, peer: RpcPeer): void {
+  /** Until it closes; whatever is open when the server closes is destroyed. */
+  #track(socket: Socket): void {
     this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+  }
+
+  #serve(socket: Socket, peer: RpcPeer): void {
+    this.#track(socket)
+    const answerer = new RequestAnswerer({
+      handle: (request) => this.#options.handlers.request(request.method, request.payload, peer),
+      encodeError: this.#options.encodeError,
+      limits: this.#limits,
+    })
     const connection = new Connection({
       socket,
       limits: this.#limits,
       onFrame: (frame) => {
-        if (frame.kind === FrameKind.REQUEST) this.#answer(connection, frame, peer)
+        if (frame.kind === FrameKind.REQUEST) answerer.answer(connection, frame)
         else if (frame.kind === FrameKind.MESSAGE)
           this.#options.handlers.message(frame.method, frame.payload, peer)
       },
@@ -139,48 +154,6 @@ export class RpcServer {
         if (!this.#closed) this.#options.onError?.(error, peer)
       },
     })
-    socket.once('close', () => this.#sockets.delete(socket))
     this.#connections.add(connection)
-  }
-
-  #answer(connection: Connection, request: Frame, peer: RpcPeer): void {
-    try {
-      const answer = this.#options.handlers.request(request.method, request.payload, peer)
-      if (answer instanceof Uint8Array) this.#respond(connection, request, answer)
-      else
-        answer.then(
-          (payload) => this.#respond(connection, request, payload),
-          (error: unknown) => this.#fail(connection, request, error),
-        )
-    } catch (error) {
-      this.#fail(connection, request, error)
-    }
-  }
-
-  #respond(connection: Connection, request: Frame, payload: Uint8Array): void {
-    const sent = connection.send({
-      kind: FrameKind.RESPONSE,
-      method: request.method,
-      id: request.id,
-      payload,
-    })
-    // The caller does not read: it must not wait for an answer that was dropped.
-    if (!sent) connection.close(new Error('answers pile up: the peer does not read them'))
-  }
-
-  #fail(connection: Connection, request: Frame, error: unknown): void {
-    let json: Readonly<Record<string, unknown>>
-    try {
-      json = this.#options.encodeError(error)
-    } catch {
-      json = { code: 'INTERNAL', message: messageOf(error) }
-    }
-    const payload = encoder.encode(JSON.stringify(json))
-    this.#respondError(connection, request, payload)
-  }
-
-  #respondError(connection: Connection, request: Frame, payload: Uint8Array): void {
-    const sent = connection.send({ kind: FrameKind.ERROR, method: request.method, id: request.id, payload })
-    if (!sent) connection.close(new Error('answers pile up: the peer does not read them'))
   }
 }

@@ -34,6 +34,7 @@ async function serve(
     identity?: RpcIdentity
     limits?: Partial<RpcLimits>
     admit?: () => string | undefined
+    onError?: (error: Error) => void
   } = {},
 ): Promise<Served> {
   const server = http.createServer((_, response) => response.end('plain'))
@@ -46,6 +47,7 @@ async function serve(
     encodeError: (error) => ({ code: 'TEST', message: (error as Error).message, outcome: 'no' }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.admit === undefined ? {} : { admit: options.admit }),
+    ...(options.onError === undefined ? {} : { onError: options.onError }),
   })
   rpc.attach(server)
   await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve))
@@ -255,7 +257,196 @@ describe('what can go wrong', () => {
   })
 })
 
+/** Takes connections, answers the upgrade with `answer` (nothing: never), and says no more. */
+async function mute(answer?: string): Promise<{ readonly port: number; readonly sockets: Set<net.Socket> }> {
+  const sockets = new Set<net.Socket>()
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => undefined)
+    socket.on('close', () => sockets.delete(socket))
+    socket.once('data', () => {
+      if (answer !== undefined) socket.write(answer)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  opened.push(() => {
+    for (const socket of sockets) socket.destroy()
+    return new Promise((resolve) => server.close(resolve))
+  })
+  return { port: (server.address() as net.AddressInfo).port, sockets }
+}
+
+function upgraded(protocol: string): string {
+  return `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\nx-sluice-cluster: c1\r\nx-sluice-node: broker-1\r\n\r\n`
+}
+
+describe('while there is no connection', () => {
+  test('a call waits no longer than its own time, and is certainly not done', async () => {
+    const { port } = await mute()
+    const client = link(port, { limits: { connectTimeoutMs: 60_000 } })
+    await expect(client.request(1, bytes(''), { timeoutMs: 30 })).rejects.toMatchObject({
+      code: 'CONNECT_FAILED',
+      outcome: 'no',
+    })
+  })
+
+  test('a call can be aborted', async () => {
+    const { port } = await mute()
+    const abort = new AbortController()
+    const client = link(port, { limits: { connectTimeoutMs: 60_000 } })
+    const failure = rejectionOf(client.request(1, bytes(''), { timeoutMs: 60_000, signal: abort.signal }))
+    abort.abort(new Error('changed my mind'))
+    expect(await failure).toMatchObject({ message: 'changed my mind' })
+  })
+
+  test('no more calls wait than may be in flight, nor more bytes than may wait', async () => {
+    const { port } = await mute()
+    const few = link(port, { limits: { inFlightMax: 1 } })
+    const small = link(port, { limits: { writeBufferBytesMax: 1000 } })
+    const waiting = [
+      rejectionOf(few.request(1, bytes(''), TIME)),
+      rejectionOf(small.request(1, bytes(''), TIME)),
+    ]
+    for (const call of [few.request(1, bytes(''), TIME), small.request(1, new Uint8Array(990), TIME)])
+      await expect(call).rejects.toMatchObject({ code: 'OVERLOADED', outcome: 'no' })
+    await Promise.all([few.close(), small.close()])
+    for (const failure of await Promise.all(waiting))
+      expect(failure).toMatchObject({ code: 'CLOSED', outcome: 'no' })
+  })
+
+  test('calls leave in the order they were made once it is up, without those given up', async () => {
+    const got: string[] = []
+    const { port } = await serve({
+      request: (_, payload) => {
+        got.push(text(payload))
+        return payload
+      },
+    })
+    const client = link(port)
+    const abort = new AbortController()
+    const first = client.request(1, bytes('a'), TIME)
+    const second = rejectionOf(client.request(1, bytes('b'), { ...TIME, signal: abort.signal }))
+    const third = client.request(1, bytes('c'), TIME)
+    abort.abort(new Error('not this one'))
+    await Promise.all([first, second, third])
+    expect(got).toEqual(['a', 'c'])
+  })
+})
+
+describe('one call does not harm the others', () => {
+  const LIMITS = { frameBytesMax: 1000 }
+
+  test('a request over the frame bound is refused before it is sent, a message is dropped', async () => {
+    const { port } = await serve({}, { limits: LIMITS })
+    const client = link(port, { limits: LIMITS })
+    expect(await client.request(1, new Uint8Array(992), TIME)).toHaveLength(992)
+    await expect(client.request(1, new Uint8Array(993), TIME)).rejects.toMatchObject({
+      code: 'PROTOCOL',
+      outcome: 'no',
+    })
+    expect(client.send(1, new Uint8Array(993))).toBe(false)
+    expect(client.connected).toBe(true)
+  })
+
+  test('an answer over the frame bound becomes an error; the connection stays', async () => {
+    const { port } = await serve({ request: (method) => new Uint8Array(method) }, { limits: LIMITS })
+    const client = link(port, { limits: LIMITS })
+    expect(await client.request(992, bytes(''), TIME)).toHaveLength(992)
+    await expect(client.request(993, bytes(''), TIME)).rejects.toMatchObject({
+      code: 'REMOTE',
+      remote: { message: 'an answer of 993 bytes is over the limit of 992' },
+    })
+    expect(client.connected).toBe(true)
+  })
+
+  test('a caller that asks too much at once is refused by the server, certainly not done', async () => {
+    let answer: (payload: Uint8Array) => void = () => undefined
+    const { port } = await serve(
+      { request: () => new Promise((resolve) => (answer = resolve)) },
+      { limits: { inFlightMax: 1 } },
+    )
+    const client = link(port)
+    const first = client.request(1, bytes(''), TIME)
+    await expect(client.request(1, bytes(''), TIME)).rejects.toMatchObject({
+      code: 'REMOTE',
+      outcome: 'no',
+      remote: { code: 'OVERLOADED' },
+    })
+    answer(bytes('done'))
+    expect(text(await first)).toBe('done')
+    let freed = ''
+    const next = client.request(1, bytes(''), TIME).then((payload) => (freed = text(payload)))
+    await eventually(() => {
+      answer(bytes('again'))
+      expect(freed).toBe('again')
+    })
+    await next
+  })
+})
+
+describe('what hangs keeps nothing open', () => {
+  test('a link that closes cuts off a peer that does not end its side', async () => {
+    const { port, sockets } = await mute(upgraded('sluice-rpc/1'))
+    const client = link(port)
+    await eventually(() => expect(client.connected).toBe(true))
+    await client.close()
+    await eventually(() => {
+      // Writing is how a peer that only hangs learns that its connection is gone.
+      for (const socket of sockets) socket.write('x')
+      expect(sockets.size).toBe(0)
+    })
+  })
+
+  test('a caller that is refused and stays does not keep the server from closing', async () => {
+    const served = await serve({})
+    const socket = net.connect({ port: served.port, host: '127.0.0.1', allowHalfOpen: true })
+    opened.push(() => socket.destroy())
+    socket.on('error', () => undefined)
+    const answered = new Promise<string>((resolve) =>
+      socket.once('data', (chunk: Buffer) => resolve(chunk.toString())),
+    )
+    socket.write('GET /other HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: sluice-rpc/1\r\n\r\n')
+    expect(await answered).toMatch(/^HTTP\/1\.1 404 /)
+    await served.stop()
+  })
+
+  test('a process that stood still does not take its peers for dead', async () => {
+    const { port } = await serve({})
+    const downs: Error[] = []
+    const client = link(port, { limits: { pingMs: 50, silentMs: 400 }, onDown: (error) => downs.push(error) })
+    await client.request(1, bytes(''), TIME)
+    const until = performance.now() + 600
+    while (performance.now() < until);
+    expect(text(await client.request(1, bytes('here'), TIME))).toBe('here')
+    expect(downs).toEqual([])
+  })
+})
+
+test('an unknown kind of frame closes the connection with PROTOCOL', async () => {
+  const errors: Error[] = []
+  const { port } = await serve({}, { onError: (error) => errors.push(error) })
+  const socket = net.connect(port, '127.0.0.1')
+  opened.push(() => socket.destroy())
+  socket.on('error', () => undefined)
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  socket.once('data', () => socket.write(Buffer.from('0800000063000000' + '00000000', 'hex')))
+  socket.write(
+    'GET /rpc HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: sluice-rpc/1\r\nx-sluice-cluster: c1\r\nx-sluice-node: m\r\nx-sluice-role: manager\r\n\r\n',
+  )
+  await closed
+  expect(errors).toMatchObject([{ code: 'PROTOCOL' }])
+})
+
 describe('who may connect', () => {
+  test('a peer that speaks another version of the protocol is refused by the caller', async () => {
+    const { port } = await mute(upgraded('sluice-rpc/9'))
+    await expect(link(port).request(1, bytes(''), TIME)).rejects.toMatchObject({
+      code: 'REFUSED',
+      outcome: 'no',
+      message: expect.stringContaining('sluice-rpc/9, not sluice-rpc/1'),
+    })
+  })
+
   test.each([
     { name: 'another cluster', client: { ...MANAGER, clusterId: 'c2' }, message: 'belongs to cluster c1' },
     {

@@ -4,6 +4,7 @@ import {
   parseConsumeRequest,
   parseRegisterConsumer,
   parseSeek,
+  SCHEMAS,
 } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -22,7 +23,7 @@ export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
 }
 
 function addConsumeRoutes(app: FastifyInstance, { consuming, positions }: RouteParts): void {
-  app.post('/consumer/register', async (request) => {
+  app.post('/consumer/register', { schema: SCHEMAS.registerConsumer }, async (request) => {
     const registration = parseRegisterConsumer(request.body)
     const consumerId = await positions.register(registration)
     return {
@@ -51,30 +52,30 @@ function addConsumeRoutes(app: FastifyInstance, { consuming, positions }: RouteP
       )
     return { status: 'success', ...first }
   }
-  app.get('/consumer/consume', consume)
-  app.post('/consumer/consume', consume)
+  app.get('/consumer/consume', { schema: SCHEMAS.consumeByQuery }, consume)
+  app.post('/consumer/consume', { schema: SCHEMAS.consumeByBody }, consume)
 }
 
 function addPositionRoutes(app: FastifyInstance, { positions }: RouteParts): void {
-  app.post('/consumer/ack', async (request) => {
+  app.post('/consumer/ack', { schema: SCHEMAS.acknowledge }, async (request) => {
     const call = parseAck(request.body)
     const acknowledged = await positions.acknowledge(call)
     const message = `Consumer ID ${call.consumerId} acknowledged ${acknowledged.partition} up to ${call.offset}`
     return { status: 'success', ...acknowledged, message }
   })
 
-  app.post('/consumer/seek', async (request) => {
+  app.post('/consumer/seek', { schema: SCHEMAS.seek }, async (request) => {
     const call = parseSeek(request.body)
     const moved = await positions.seek(call)
     return { status: 'success', partitions: moved, message: `Consumer ID ${call.consumerId} moved` }
   })
 
-  app.get('/consumer/lag', async (request) => {
+  app.get('/consumer/lag', { schema: SCHEMAS.lag }, async (request) => {
     const partitions = await positions.lag(parseConsumerCall(inputOf(request)))
     return { status: 'success', lag: sum(partitions), partitions }
   })
 
-  app.get('/size', async (request) => {
+  app.get('/size', { schema: SCHEMAS.size }, async (request) => {
     const call = parseConsumerCall(inputOf(request))
     const size = sum(await positions.lag(call))
     const message = `${size} messages left in topic ${call.topic} for consumer ID ${call.consumerId}`

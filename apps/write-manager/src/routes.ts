@@ -1,5 +1,11 @@
 import type { ClusterClient } from '@sluice/client'
-import { parseAddBroker, parseCreateTopic, parseProduceRequest, parseTopicRequest } from '@sluice/contracts'
+import {
+  parseAddBroker,
+  parseCreateTopic,
+  parseProduceRequest,
+  parseTopicRequest,
+  SCHEMAS,
+} from '@sluice/contracts'
 import { partitionName } from '@sluice/domain'
 import type { Clock } from '@sluice/foundation'
 import type { FastifyInstance } from 'fastify'
@@ -51,7 +57,7 @@ function addProducerRoutes(
   app: FastifyInstance,
   { administration, publishing, messageBytesMax }: RouteParts,
 ): void {
-  app.post('/producer/register', async (request) => {
+  app.post('/producer/register', { schema: SCHEMAS.registerProducer }, async (request) => {
     const { topic, topicField } = parseTopicRequest(request.body)
     const producerId = await administration.registerProducer({ topic, topicField })
     return {
@@ -62,7 +68,7 @@ function addProducerRoutes(
     }
   })
 
-  app.post('/producer/produce', async (request) => {
+  app.post('/producer/produce', { schema: SCHEMAS.produce }, async (request) => {
     const call = parseProduceRequest(request.body, { messageBytesMax })
     const published = await publishing.publish(call)
     const message = `Producer ID ${call.producerId} published in topic ${call.topic}`
@@ -72,7 +78,7 @@ function addProducerRoutes(
 }
 
 function addTopicRoutes(app: FastifyInstance, { administration, cluster }: RouteParts): void {
-  app.post('/topics', async (request) => {
+  app.post('/topics', { schema: SCHEMAS.createTopic }, async (request) => {
     const topic = await administration.createTopic(parseCreateTopic(request.body))
     return {
       status: 'success',
@@ -82,7 +88,7 @@ function addTopicRoutes(app: FastifyInstance, { administration, cluster }: Route
     }
   })
 
-  app.get('/topics', () => {
+  app.get('/topics', { schema: SCHEMAS.listTopics }, () => {
     const details = Array.from(cluster.metadata.state.topics(), topicView)
     return {
       status: 'success',
@@ -92,12 +98,12 @@ function addTopicRoutes(app: FastifyInstance, { administration, cluster }: Route
     }
   })
 
-  app.get<{ Params: { topic: string } }>('/topics/:topic', async (request) => {
+  app.get<{ Params: { topic: string } }>('/topics/:topic', { schema: SCHEMAS.getTopic }, async (request) => {
     const topic = await administration.topic(parseTopicRequest({ topic: request.params.topic }))
     return { status: 'success', topic: topic.name, ...topicView(topic), message: `Topic ${topic.name}` }
   })
 
-  app.post('/partition', async (request) => {
+  app.post('/partition', { schema: SCHEMAS.addPartition }, async (request) => {
     const partition = await administration.addPartition(parseTopicRequest(request.body))
     return {
       status: 'success',
@@ -108,7 +114,7 @@ function addTopicRoutes(app: FastifyInstance, { administration, cluster }: Route
 }
 
 function addClusterRoutes(app: FastifyInstance, { admission, cluster, clock }: RouteParts): void {
-  app.post('/broker', async (request) => {
+  app.post('/broker', { schema: SCHEMAS.addBroker }, async (request) => {
     const brokerId = await admission.add(parseAddBroker(request.body))
     return {
       status: 'success',
@@ -117,12 +123,12 @@ function addClusterRoutes(app: FastifyInstance, { admission, cluster, clock }: R
     }
   })
 
-  app.get('/brokers', () => {
+  app.get('/brokers', { schema: SCHEMAS.listBrokers }, () => {
     const brokers = brokerViews(cluster.metadata.state, clock.now())
     return { status: 'success', brokers, message: `${brokers.length} brokers` }
   })
 
-  app.get('/health-checks', () => {
+  app.get('/health-checks', { schema: SCHEMAS.listHealthChecks }, () => {
     const actors = actorViews(cluster.metadata.state, cluster.activity, clock.now())
     return { status: 'success', health_checks: actors, message: `${actors.length} actors` }
   })

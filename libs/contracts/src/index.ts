@@ -50,6 +50,7 @@ export {
   type SeekCall,
   type SeekTarget,
 } from './partition-calls.js'
+export { openApiDocument } from './openapi.js'
 export { errorBody, type FailureBody, problemDetails, PROBLEMS, toBrokerError } from './problem.js'
 export {
   type MessageInput,
@@ -59,3 +60,4 @@ export {
   type ProduceRequest,
 } from './produce-request.js'
 export { RpcMethod } from './rpc-method.js'
+export { SCHEMAS } from './schemas.js'

@@ -1,0 +1,171 @@
+import Type from 'typebox'
+import { PARTITIONS_PER_CREATE_MAX, REPLICATION_FACTOR_MAX } from './admin-requests.js'
+import { CONSUMED_MESSAGES_MAX, WAIT_MS_MAX } from './consumer-requests.js'
+import { MESSAGES_PER_CALL_MAX } from './produce-request.js'
+
+/*
+ * The public calls as JSON Schema. They describe what the parsers of this package take; the parsers
+ * are the gate, because their errors name a field as the caller spelt it.
+ */
+
+const Id = (description: string) =>
+  Type.Union([Type.Integer({ minimum: 1 }), Type.String({ pattern: '^[0-9]{1,10}$' })], { description })
+const Whole = (bounds: { minimum: number; maximum: number }, description: string) =>
+  Type.Union([Type.Integer(bounds), Type.String({ pattern: '^[0-9]{1,16}$' })], { description })
+const TopicName = Type.String({ pattern: '^[A-Za-z0-9._-]{1,200}$' })
+const Partition = Type.Union([Type.Integer({ minimum: 1 }), Type.String()], {
+  description: 'A number from 1, or the whole name, such as orders.1',
+})
+const Time = Type.Union([Type.Integer({ minimum: 0 }), Type.String()], {
+  description: 'Milliseconds since 1970, or ISO 8601 with a zone',
+})
+
+const topicFields = {
+  topic_name: Type.Optional(TopicName),
+  topic: Type.Optional(TopicName),
+}
+const messageFields = {
+  message: Type.Optional(Type.String()),
+  message_base64: Type.Optional(Type.String({ contentEncoding: 'base64' })),
+  key: Type.Optional(Type.String({ description: 'Messages of a key keep their order' })),
+  key_base64: Type.Optional(Type.String({ contentEncoding: 'base64' })),
+  headers: Type.Optional(Type.Record(Type.String(), Type.String())),
+  timestamp: Type.Optional(Time),
+  partition: Type.Optional(Partition),
+}
+const consumerFields = { consumer_id: Id('From POST /consumer/register'), ...topicFields }
+const STRICT = { additionalProperties: false }
+
+const NOTHING = Type.Object({}, STRICT)
+const TopicBody = Type.Object(topicFields, STRICT)
+const ConsumeFields = Type.Object(
+  {
+    ...consumerFields,
+    max_messages: Type.Optional(
+      Whole({ minimum: 1, maximum: CONSUMED_MESSAGES_MAX }, 'Asks for the form with a list'),
+    ),
+    wait_ms: Type.Optional(Whole({ minimum: 0, maximum: WAIT_MS_MAX }, 'How long to wait for a message')),
+  },
+  STRICT,
+)
+const ConsumerFields = Type.Object(consumerFields, STRICT)
+
+/** Request schemas by operation, in the form that a Fastify route takes. */
+export const SCHEMAS = {
+  createTopic: {
+    summary: 'Makes a topic',
+    body: Type.Object(
+      {
+        ...topicFields,
+        name: Type.Optional(TopicName),
+        partitions: Type.Optional(Whole({ minimum: 1, maximum: PARTITIONS_PER_CREATE_MAX }, 'Default 1')),
+        replication_factor: Type.Optional(
+          Whole({ minimum: 1, maximum: REPLICATION_FACTOR_MAX }, 'Default 3'),
+        ),
+      },
+      STRICT,
+    ),
+  },
+  listTopics: { summary: 'All topics', querystring: NOTHING },
+  getTopic: { summary: 'One topic', params: Type.Object({ topic: TopicName }) },
+  addPartition: { summary: 'Adds a partition to a topic', body: TopicBody },
+  registerProducer: { summary: 'Registers a producer; makes its topic when there is none', body: TopicBody },
+  produce: {
+    summary: 'Publishes one message, or several',
+    body: Type.Object(
+      {
+        producer_id: Id('From POST /producer/register'),
+        ...topicFields,
+        ...messageFields,
+        messages: Type.Optional(
+          Type.Array(Type.Union([Type.String(), Type.Object(messageFields, STRICT)]), {
+            minItems: 1,
+            maxItems: MESSAGES_PER_CALL_MAX,
+          }),
+        ),
+      },
+      STRICT,
+    ),
+  },
+  registerConsumer: {
+    summary: 'Registers a consumer of a topic that exists',
+    body: Type.Object(
+      {
+        ...topicFields,
+        start: Type.Optional(
+          Type.Union([Type.Literal('earliest'), Type.Literal('latest'), Time], {
+            description: 'Default earliest',
+          }),
+        ),
+        ack: Type.Optional(
+          Type.Union([Type.Literal('auto'), Type.Literal('manual')], { description: 'Default auto' }),
+        ),
+      },
+      STRICT,
+    ),
+  },
+  consumeByBody: { summary: 'The next unread message, or messages', body: ConsumeFields },
+  consumeByQuery: {
+    summary: 'The next unread message, or messages',
+    querystring: Type.Partial(ConsumeFields),
+  },
+  acknowledge: {
+    summary: 'Done with a message and everything before it in its partition',
+    body: Type.Object(
+      {
+        ...consumerFields,
+        partition: Partition,
+        offset: Whole({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }, 'Of the message'),
+      },
+      STRICT,
+    ),
+  },
+  seek: {
+    summary: 'Moves a consumer',
+    body: Type.Object(
+      {
+        ...consumerFields,
+        partition: Type.Optional(Partition),
+        offset: Type.Optional(
+          Whole({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }, 'Next to be delivered'),
+        ),
+        to: Type.Optional(Type.Union([Type.Literal('earliest'), Type.Literal('latest'), Time])),
+      },
+      STRICT,
+    ),
+  },
+  lag: { summary: 'Messages left, by partition', querystring: Type.Partial(ConsumerFields) },
+  size: { summary: 'Messages left', querystring: Type.Partial(ConsumerFields) },
+  addBroker: {
+    summary: 'Adds a running broker process',
+    body: Type.Object(
+      {
+        host: Type.Optional(Type.String()),
+        port: Whole({ minimum: 1, maximum: 65_535 }, 'Of the broker process'),
+      },
+      STRICT,
+    ),
+  },
+  listBrokers: { summary: 'All brokers', querystring: NOTHING },
+  listHealthChecks: { summary: 'Who was last active when, and is alive', querystring: NOTHING },
+} as const
+
+/** Where each operation is served. */
+export const OPERATIONS = [
+  { method: 'POST', path: '/topics', operation: 'createTopic' },
+  { method: 'GET', path: '/topics', operation: 'listTopics' },
+  { method: 'GET', path: '/topics/{topic}', operation: 'getTopic' },
+  { method: 'POST', path: '/partition', operation: 'addPartition' },
+  { method: 'POST', path: '/producer/register', operation: 'registerProducer' },
+  { method: 'POST', path: '/producer/produce', operation: 'produce' },
+  { method: 'POST', path: '/consumer/register', operation: 'registerConsumer' },
+  { method: 'POST', path: '/consumer/consume', operation: 'consumeByBody' },
+  { method: 'GET', path: '/consumer/consume', operation: 'consumeByQuery' },
+  { method: 'POST', path: '/consumer/ack', operation: 'acknowledge' },
+  { method: 'POST', path: '/consumer/seek', operation: 'seek' },
+  { method: 'GET', path: '/consumer/lag', operation: 'lag' },
+  { method: 'GET', path: '/size', operation: 'size' },
+  { method: 'POST', path: '/broker', operation: 'addBroker' },
+  { method: 'GET', path: '/brokers', operation: 'listBrokers' },
+  { method: 'GET', path: '/health-checks', operation: 'listHealthChecks' },
+] as const satisfies readonly { method: string; path: string; operation: keyof typeof SCHEMAS }[]

@@ -6,9 +6,9 @@ import type { GroupLog, WalWrite } from '../src/wal/group-log.js'
 import { openWal, type Wal, type WalOptions } from '../src/wal/wal.js'
 import type { SimulatedDisk } from './wal-simulated-disk.js'
 
-export const NODE = Buffer.from('0123456789abcdef0123456789abcdef', 'hex')
+const NODE = Buffer.from('0123456789abcdef0123456789abcdef', 'hex')
 /** No seal comes by itself. */
-export const NEVER_MS = 2_000_000_000
+const NEVER_MS = 2_000_000_000
 
 export function groupId(value: number): RaftGroupId {
   return value as RaftGroupId

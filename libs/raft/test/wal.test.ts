@@ -426,6 +426,18 @@ describe('entries', () => {
     expect(seen).toEqual([entries(5, 12, 2), entries(2, 5, 1)])
   })
 
+  test('stay in memory when entries behind them are cut before they are durable', async () => {
+    const wal = await bench.open(await bench.directory(), { segmentBytes: 65_536, cacheBytesMax: 0 })
+    const [log] = [1, 2].map((id) => openGroup(wal, id))
+    let seen: unknown
+    wal.append([{ group: groupId(2), entries: entries(1, 1, 1) }], () => {
+      seen = log!.slice(1, 5)
+    })
+    wal.append([{ group: groupId(1), entries: entries(1, 9, 1) }], () => undefined)
+    await append(wal, { group: groupId(1), truncateFrom: 6 })
+    expect(seen).toEqual(entries(1, 5, 1))
+  })
+
   test('that no longer are what was written are not handed out', async () => {
     const directory = await bench.directory()
     const wal = await bench.open(directory, { segmentBytes: 65_536, cacheBytesMax: 0 })

@@ -2,7 +2,7 @@ import { invariant } from '@sluice/foundation'
 import type { Entry, LogIndex } from '../core/types.js'
 
 /** What an entry in memory takes besides its data, bytes; a rough figure. */
-export const ENTRY_OVERHEAD_BYTES = 128
+const ENTRY_OVERHEAD_BYTES = 128
 
 const CAPACITY_MIN = 16
 const SLACK = 8
@@ -52,7 +52,7 @@ export class EntryTail {
     this.#next = next
   }
 
-  /** Both ends included and held. */
+  /** Both ends included and held; nothing when `to` is below `from`. */
   slice(from: LogIndex, to: LogIndex): Entry[] {
     invariant(from >= this.#first && to < this.#next, 'a slice is of what is held')
     const entries: Entry[] = []

@@ -112,7 +112,7 @@ export class GroupLog implements LogView {
       )
     const last = this.#lastWithin(from, to, bytesMax)
     // Everything is looked up before the first wait.
-    const recent = last < this.#tail.first ? [] : this.#tail.slice(Math.max(from, this.#tail.first), last)
+    const recent = this.#tail.slice(Math.max(from, this.#tail.first), last)
     const older: (EntryLocation & { readonly index: LogIndex; readonly term: Term })[] = []
     for (let index = from; index <= last && index < this.#tail.first; index++)
       older.push({ index, term: this.#terms.at(index), ...this.#index.location(index) })

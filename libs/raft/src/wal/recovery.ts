@@ -39,7 +39,7 @@ export interface LogPosition {
 }
 
 /** Bytes behind the last valid batch that a crash left, now zeros. */
-export interface TornTail {
+interface TornTail {
   readonly file: string
   readonly offset: number
   readonly sizeBytes: number

@@ -15,7 +15,7 @@ import { type RecoveredLog, recoverLog } from './recovery.js'
 import { SegmentStore } from './segment-store.js'
 import { LogWriter } from './writer.js'
 
-export type WalEvent =
+type WalEvent =
   /** A crash left bytes behind the last whole batch; they were never acknowledged, and are zeros now. */
   | {
       readonly kind: 'torn-tail-cut'

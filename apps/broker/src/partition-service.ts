@@ -28,6 +28,13 @@ export type SeekTarget =
   | { readonly kind: 'latest' }
   | { readonly kind: 'time'; readonly ms: number }
 
+interface EarlierGrant {
+  readonly from: number
+  readonly to: number
+  /** The entry that gives it; 0 when that is applied. */
+  readonly index: number
+}
+
 /** The consume side of a partition's leader. */
 export class PartitionService {
   readonly #reader: PartitionReader
@@ -37,8 +44,8 @@ export class PartitionService {
   }
 
   async fetch(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
-    const again = await this.#grantedBefore(replica, request)
-    if (again !== undefined) return again
+    const earlier = this.#earlierGrant(replica, request)
+    if (earlier !== undefined) return this.#giveAgain(replica, request, earlier)
     if (request.lookupOnly) return this.#lookUp(replica, request)
     if (!request.autoAck) return this.#browse(replica, request)
     return this.#deliver(replica, request)
@@ -74,10 +81,16 @@ export class PartitionService {
     }
   }
 
-  /** The answer of an earlier call with this request id, once it is committed; `undefined` when there was none. */
-  async #grantedBefore(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer | undefined> {
-    const earlier = replica.projection().earlierGrant(request.consumerId, request.requestId)
-    if (earlier === undefined) return undefined
+  /** What this request was given before. Looked up at once: an await in between would let its twin pass. */
+  #earlierGrant(replica: PartitionReplica, request: FetchRequest): EarlierGrant | undefined {
+    return replica.projection().earlierGrant(request.consumerId, request.requestId)
+  }
+
+  async #giveAgain(
+    replica: PartitionReplica,
+    request: FetchRequest,
+    earlier: EarlierGrant,
+  ): Promise<FetchAnswer> {
     await replica.appliedTo(earlier.index)
     const range = await this.#reader.readExactly(replica, earlier.from, earlier.to)
     return this.#answer(replica, request.consumerId, range, true)
@@ -85,8 +98,8 @@ export class PartitionService {
 
   async #lookUp(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
     await replica.barrier()
-    const again = await this.#grantedBefore(replica, request)
-    if (again !== undefined) return again
+    const earlier = this.#earlierGrant(replica, request)
+    if (earlier !== undefined) return this.#giveAgain(replica, request, earlier)
     const cursor = replica.committedCursor(request.consumerId)
     return this.#answer(replica, request.consumerId, { from: cursor, to: cursor, batches: [] }, false)
   }
@@ -106,8 +119,8 @@ export class PartitionService {
   async #deliver(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
     for (;;) {
       // The same request may be under way twice, and the other one was given something meanwhile.
-      const again = await this.#grantedBefore(replica, request)
-      if (again !== undefined) return again
+      const earlier = this.#earlierGrant(replica, request)
+      if (earlier !== undefined) return this.#giveAgain(replica, request, earlier)
       const from = Math.max(replica.projection().cursor(request.consumerId), replica.logStart)
       if (from >= replica.nextOffset) {
         const empty = await this.#confirmEmpty(replica, request.consumerId)
@@ -118,7 +131,7 @@ export class PartitionService {
       if (range === undefined) {
         range = await this.#reader.load(replica, from, request)
         // While the database was read somebody may have taken them, this very request among others.
-        if (replica.projection().earlierGrant(request.consumerId, request.requestId) !== undefined) continue
+        if (this.#earlierGrant(replica, request) !== undefined) continue
         if (Math.max(replica.projection().cursor(request.consumerId), replica.logStart) !== from) continue
       }
       const given = await replica.moveCursor({

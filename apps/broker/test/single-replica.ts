@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { encodeRecordBatch, type GroupId, type BrokerId, type TopicName } from '@sluice/domain'
+import { SeededRandom } from '@sluice/foundation'
+import { eventually } from '@sluice/foundation/testing'
+import type { PartitionInfo } from '@sluice/metadata'
+import type { PartitionDelta } from '@sluice/partition'
+import { type Database, ensureDatabase, migrate, openDatabase, PartitionStore } from '@sluice/persistence'
+import { type NodeId, openWal, type RaftGroupId, RaftHost, type Wal } from '@sluice/raft'
+import { pino } from 'pino'
+import { Materialiser } from '../src/materialiser.js'
+import { PartitionReader } from '../src/partition-reader.js'
+import { PartitionReplica, type ReplicaLimits } from '../src/partition-replica.js'
+import { PartitionService } from '../src/partition-service.js'
+
+const INFO: PartitionInfo = {
+  groupId: 2 as GroupId,
+  topic: 'orders' as TopicName,
+  number: 1,
+  name: 'orders.1',
+  replicas: [1 as BrokerId],
+  createdAt: 0,
+}
+
+export const LIMITS: ReplicaLimits = { unmaterialisedBytesMax: 1_000_000, recentBytesMax: 1_000_000 }
+
+/** A partition of one replica over a real log and a real database, which can be closed and opened again. */
+export class SingleReplica {
+  readonly directory: string
+  readonly database: Database
+  readonly store = new PartitionStore()
+  /** Set: every transaction fails with it. */
+  databaseFault: Error | undefined
+  replica!: PartitionReplica
+  service!: PartitionService
+  materialiser!: Materialiser
+  #host!: RaftHost
+  #wal!: Wal
+
+  private constructor(directory: string, database: Database) {
+    this.directory = directory
+    this.database = database
+  }
+
+  static async start(limits: ReplicaLimits = LIMITS): Promise<SingleReplica> {
+    const url = new URL(process.env['SLUICE_TEST_POSTGRES_URL'] ?? '')
+    url.pathname = `/broker_${randomBytes(6).toString('hex')}`
+    await ensureDatabase(url.href)
+    const database = await openDatabase({ url: url.href, poolMax: 3, applicationName: 'test' })
+    await migrate(database)
+    const made = new SingleReplica(await mkdtemp(path.join(os.tmpdir(), 'sluice-broker-')), database)
+    await made.open(limits)
+    return made
+  }
+
+  /** From the log and the database, as after a restart. */
+  async open(limits: ReplicaLimits = LIMITS): Promise<void> {
+    this.#wal = await openWal({
+      directory: this.directory,
+      nodeUuid: new Uint8Array(16).fill(7),
+      onFatal: (error) => {
+        throw error
+      },
+    })
+    this.#host = new RaftHost({
+      nodeId: 1 as NodeId,
+      wal: this.#wal,
+      transport: { send: () => false },
+      random: new SeededRandom(1),
+      timings: { tickMs: 5, electionTicks: 3, heartbeatTicks: 1 },
+      onFatal: (error) => {
+        throw error
+      },
+    })
+    this.materialiser = new Materialiser({
+      store: { materialise: (deltas) => this.#materialise(deltas) },
+      logger: pino({ level: 'silent' }),
+    })
+    this.service = new PartitionService(
+      new PartitionReader({
+        readBatches: (groupId, offset, bytesMax) =>
+          this.store.readBatches(this.database, groupId, offset, bytesMax),
+        offsetAtTime: (groupId, ms) => this.store.offsetAtTime(this.database, groupId, ms),
+      }),
+    )
+    const snapshot = await this.store.load(this.database, INFO.groupId)
+    this.replica = new PartitionReplica({ info: INFO, snapshot, limits, owner: this.materialiser })
+    const group = this.#host.openGroup({
+      id: INFO.groupId as number as RaftGroupId,
+      uuid: new Uint8Array(16).fill(9),
+      name: INFO.name,
+      voters: [1 as NodeId],
+      applied: snapshot?.appliedIndex ?? 0,
+      machine: this.replica,
+    })
+    this.replica.attach(group)
+    this.#host.start()
+    await eventually(() => this.replica.projection())
+  }
+
+  /** Stops everything but the database. What waits for the database is left to the log. */
+  async close(): Promise<void> {
+    this.#host.stop()
+    this.replica.close()
+    await this.materialiser.stop()
+    await this.#wal.close()
+  }
+
+  async destroy(): Promise<void> {
+    await this.close()
+    await this.database.destroy()
+    await rm(this.directory, { recursive: true })
+  }
+
+  async messagesInDatabase(): Promise<string[]> {
+    const batches = await this.database
+      .selectFrom('messages' as never)
+      .selectAll()
+      .execute()
+    return (batches as { value: string }[]).map((row) => row.value)
+  }
+
+  async #materialise(deltas: readonly PartitionDelta[]): Promise<void> {
+    if (this.databaseFault !== undefined) throw this.databaseFault
+    await this.store.materialise(this.database, deltas)
+  }
+}
+
+export function batchOf(
+  values: readonly string[],
+  producer?: { readonly sequence: number; readonly epoch?: number },
+): Uint8Array {
+  const records = values.map((value) => ({
+    timestamp: 1_700_000_000_000,
+    key: null,
+    value: new TextEncoder().encode(value),
+    headers: [],
+  }))
+  if (producer === undefined) return encodeRecordBatch({ records })
+  const { sequence, epoch = 0 } = producer
+  return encodeRecordBatch({ records, producerId: 5n, producerEpoch: epoch, baseSequence: sequence })
+}
+
+export function requestId(n: number): string {
+  return n.toString(16).padStart(32, '0')
+}

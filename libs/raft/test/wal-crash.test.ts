@@ -169,8 +169,8 @@ test('segments stay until what makes them superfluous is durable', async () => {
   const disk = new SimulatedDisk()
   const first = await bench.openOn(disk)
   first.createGroup(groupId(1), uuidOf(1), 'one')
+  // The last one goes into a segment with room for more.
   for (let i = 1; i <= 5; i++)
-    // the last one in a segment with room
     await new Promise<void>((resolve) => {
       first.append([{ group: groupId(1), entries: entries(i, i, 1, i < 5 ? 700 : 20) }], resolve)
     })

@@ -82,6 +82,7 @@ const COMPACT_BYTES = RECORD_HEADER_BYTES + 16
  * @throws WalCorruptError when data that may have been acknowledged is damaged or gone; a torn tail is cut
  * @throws WalForeignError when it is another node's
  * @throws WalLockedError when it is open already
+ * @throws WalFailedError when the first segment cannot be made; `onFatal` is told as well
  */
 export async function openWal(options: WalOptions): Promise<Wal> {
   const {

@@ -75,7 +75,7 @@ export class ClusterMember {
     this.#closers.add('connections to brokers', () => this.#peers.close())
     this.host = new RaftHost({
       nodeId: brokerId as NodeId,
-      wal: parts.wal,
+      store: parts.wal,
       transport: this.#peers,
       random,
       onFatal: parts.onFatal,
@@ -266,7 +266,7 @@ export class ClusterMember {
   #handOver(): void {
     for (const group of this.host.groups()) {
       if (!group.isLeader) continue
-      const heir = group.voters.find(
+      const heir = group.configuration.voters.find(
         (voter) => voter !== this.#parts.brokerId && group.progress(voter)?.recentActive === true,
       )
       if (heir !== undefined) group.transferLeadership(heir)
@@ -275,7 +275,10 @@ export class ClusterMember {
 
   #leads(): boolean {
     for (const group of this.host.groups())
-      if (group.isLeader && group.voters.some((voter) => group.progress(voter)?.recentActive === true))
+      if (
+        group.isLeader &&
+        group.configuration.voters.some((voter) => group.progress(voter)?.recentActive === true)
+      )
         return true
     return false
   }

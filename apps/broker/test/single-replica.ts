@@ -66,7 +66,7 @@ export class SingleReplica {
     })
     this.#host = new RaftHost({
       nodeId: 1 as NodeId,
-      wal: this.#wal,
+      store: this.#wal,
       transport: { send: () => false },
       random: new SeededRandom(1),
       timings: { tickMs: 5, electionTicks: 3, heartbeatTicks: 1 },

@@ -17,7 +17,7 @@ function from(sender: number, kind: MessageKind, fields: Partial<RaftMessage>): 
 /** Node 1, a leader whose own writes are synced on command only. */
 function leaderOf(term: number, options: DriverOptions): CoreDriver {
   const driver = new CoreDriver({ hardState: { term: term - 1, vote: 0, commit: 0 }, ...options })
-  const others = driver.core.voters.filter((id) => id !== 1)
+  const others = driver.core.configuration.voters.filter((id) => id !== 1)
   driver.core.campaign()
   for (const id of others) driver.receive(from(id, MessageKind.PRE_VOTE_RESPONSE, { term }))
   driver.settle()

@@ -89,10 +89,46 @@ describe('read index', () => {
     expect(old.core.readIndex(6).kind).toBe('not-leader')
   })
 
-  test('a follower names the leader', () => {
+  test('a follower asks the leader and answers with its index', () => {
+    const cluster = new ScriptCluster(3)
+    const leader = cluster.elect(1)
+    leader.propose('a')
+    cluster.settle()
+    const follower = cluster.node(2)
+    expect(follower.core.readIndex(7)).toEqual({ kind: 'accepted' })
+    cluster.settle()
+    expect(follower.reads).toEqual([{ token: 7, index: leader.core.commit }])
+  })
+
+  test('a follower that knows no leader refuses', () => {
+    expect(new ScriptCluster(3).node(2).core.readIndex(1)).toEqual({ kind: 'not-leader', leader: 0 })
+  })
+
+  test('a follower whose question is lost gives up after an election timeout', () => {
     const cluster = new ScriptCluster(3)
     cluster.elect(1)
-    expect(cluster.node(2).core.readIndex(1)).toEqual({ kind: 'not-leader', leader: 1 })
+    const follower = cluster.node(2)
+    follower.core.readIndex(7)
+    cluster.cut(2, 1)
+    cluster.tick(11)
+    expect(follower.reads).toEqual([])
+    expect(follower.readsRefused).toEqual([7])
+  })
+
+  test('as many reads wait as may, on the leader and on a follower', () => {
+    const cluster = new ScriptCluster(3, () => ({ readsMax: 2 }))
+    cluster.elect(1)
+    for (const id of [1, 2]) {
+      const { core } = cluster.node(id)
+      expect([1, 2, 3].map((token) => core.readIndex(token).kind)).toEqual([
+        'accepted',
+        'accepted',
+        'overloaded',
+      ])
+    }
+    cluster.settle()
+    expect(cluster.node(1).reads).toHaveLength(2)
+    expect(cluster.node(2).reads).toHaveLength(2)
   })
 
   test('a node alone answers as soon as its term has a commit', () => {

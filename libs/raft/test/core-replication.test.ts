@@ -115,6 +115,15 @@ describe('a follower’s log', () => {
     expect(driver.log.lastIndex).toBe(4)
   })
 
+  test('an append that begins before the compacted end and goes on behind the log is taken', () => {
+    const log = MemoryLog.of(entriesOfTerms([1, 1, 1, 1]))
+    log.compact(3)
+    const driver = new CoreDriver({ log, applied: 3, hardState: { term: 1, vote: 0, commit: 3 } })
+    const answer = append(driver, { term: 2, index: 1, logTerm: 1, terms: [1, 1, 1, 2] })
+    expect(answer).toMatchObject({ reject: false, index: 5 })
+    expect(driver.log.lastIndex).toBe(5)
+  })
+
   test('what makes no sense is dropped and changes nothing', () => {
     const driver = follower([1, 1])
     const message = {
@@ -272,13 +281,22 @@ describe('pipelining', () => {
     expect(driver.core.progress(nodeId(2))).toMatchObject({ match: 3, next: 4, state: 'replicate' })
   })
 
+  test('a refusal never takes back what is known to be there', () => {
+    const driver = leader()
+    driver.propose('a', 'b')
+    driver.receive(response({ index: 3 }))
+    driver.core.unreachable(nodeId(2))
+    driver.receive(response({ reject: true, index: 3, hint: 1, hintTerm: 1 }))
+    expect(driver.core.progress(nodeId(2))).toMatchObject({ match: 3, next: 4, state: 'probe' })
+  })
+
   test('a peer that needs what is compacted is marked, kept alive and not sent anything else', () => {
     const log = MemoryLog.of(entriesOfTerms([1, 1, 1, 1]))
     log.compact(4)
     const driver = leader({ log, applied: 4, hardState: { term: 1, vote: 0, commit: 4 } })
     driver.receive(response({ term: 2, reject: true, index: 4, hint: 1, hintTerm: 1 }))
     driver.turn()
-    expect(driver.core.progress(nodeId(2))?.state).toBe('snapshot-needed')
+    expect(driver.core.progress(nodeId(2))?.state).toBe('snapshot')
     driver.propose('a')
     driver.tick()
     driver.turn()

@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Entry, EntryKind, type HardState, type NodeId, type RaftGroupId } from '../src/core/types.js'
-import type { GroupLog, WalWrite } from '../src/wal/group-log.js'
+import type { LogWrite } from '../src/storage/log-store.js'
+import type { GroupLog } from '../src/wal/group-log.js'
 import { openWal, type Wal, type WalOptions } from '../src/wal/wal.js'
 import type { SimulatedDisk } from './wal-simulated-disk.js'
 
@@ -77,7 +78,7 @@ export class WalBench {
   }
 }
 
-export function append(wal: Wal, ...writes: WalWrite[]): Promise<void> {
+export function append(wal: Wal, ...writes: LogWrite[]): Promise<void> {
   return new Promise((resolve) => {
     wal.append(writes, resolve)
   })

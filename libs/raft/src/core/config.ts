@@ -1,12 +1,13 @@
 import { invariant, type Random } from '@sluice/foundation'
-import type { HardState, LogIndex, LogView, NodeId, RaftGroupId } from './types.js'
+import type { Configuration, HardState, LogIndex, LogView, NodeId, RaftGroupId } from './types.js'
+import { refusalOf, simpleConfiguration } from './configuration.js'
 
 export interface CoreConfig {
   readonly id: NodeId
   readonly group: RaftGroupId
-  /** At least one; this node is among them or among the learners. */
+  /** The group's first voters, the same on all of its first members; none on a node that is to be added. */
   readonly voters: readonly NodeId[]
-  /** Receive the log, but never vote or count. */
+  /** The group's first learners: they receive the log, but never count. */
   readonly learners?: readonly NodeId[]
   /** Ticks without a leader before an election, plus a random part of up to the same length. Default 10. */
   readonly electionTicks?: number
@@ -20,6 +21,10 @@ export interface CoreConfig {
   readonly appendBytesMax?: number
   /** Proposals beyond this much that is not committed are refused, unless nothing is. Default 64 MiB. */
   readonly uncommittedBytesMax?: number
+  /** Reads that wait for their index; more are refused. Default 10,000. */
+  readonly readsMax?: number
+  /** A leader with nothing to do for so many ticks sends no more heartbeats until something happens. 0, the default: never. */
+  readonly quiesceTicks?: number
   readonly random: Random
   readonly log: LogView
   /** As recovered; all of `log` is durable. */
@@ -35,16 +40,14 @@ export interface CoreLimits {
   readonly inflightBytesMax: number
   readonly appendBytesMax: number
   readonly uncommittedBytesMax: number
+  readonly readsMax: number
+  readonly quiesceTicks: number
 }
 
 const MIB = 1024 * 1024
 
 /** The limits of a configuration that is checked. */
 export function limitsOf(config: CoreConfig): CoreLimits {
-  const members = [...config.voters, ...(config.learners ?? [])]
-  invariant(config.voters.length > 0, 'a group has a voter')
-  invariant(new Set(members).size === members.length, 'a member is listed once')
-  invariant(members.includes(config.id), 'a node runs groups only that it is a member of')
   invariant(config.applied >= config.log.compactedIndex, 'what is compacted has been applied')
   invariant(config.applied <= config.log.lastIndex, 'what was applied is in the log, or its disk lost data')
   const limits = {
@@ -54,8 +57,18 @@ export function limitsOf(config: CoreConfig): CoreLimits {
     inflightBytesMax: config.inflightBytesMax ?? 8 * MIB,
     appendBytesMax: config.appendBytesMax ?? MIB,
     uncommittedBytesMax: config.uncommittedBytesMax ?? 64 * MIB,
+    readsMax: config.readsMax ?? 10_000,
   }
   for (const limit of Object.values(limits)) invariant(limit >= 1, 'limits are positive')
   invariant(limits.heartbeatTicks < limits.electionTicks, 'heartbeats come more often than elections')
-  return limits
+  return { ...limits, quiesceTicks: config.quiesceTicks ?? 0 }
+}
+
+/** What a group starts with, as far as this node knows: a node that is to be added knows nothing. */
+export function initialConfiguration(config: CoreConfig): Configuration {
+  const configuration = simpleConfiguration(config.voters, config.learners)
+  if (config.voters.length === 0) return configuration
+  const refusal = refusalOf(configuration)
+  invariant(refusal === undefined, refusal ?? '')
+  return configuration
 }

@@ -1,12 +1,22 @@
 import { invariant, unreachable } from '@sluice/foundation'
 import type { CoreConfig } from './config.js'
+import type { ConfigurationChange } from './configuration.js'
 import { Election, type ElectionKind } from './election.js'
-import { receiveAppend, receiveHeartbeat, refuseStaleLeader } from './follower.js'
-import { Leader, type Proposal, type ProposeResult } from './leader.js'
+import {
+  acknowledge,
+  receiveAppend,
+  receiveHeartbeat,
+  receiveSnapshot,
+  refuseStaleLeader,
+  restoreSnapshot,
+} from './follower.js'
+import { ForwardedReads } from './forwarded-reads.js'
+import { type ConfigurationResult, Leader, type Proposal, type ProposeResult } from './leader.js'
 import { BY_TRANSFER } from './message.js'
 import { NodeState } from './node-state.js'
 import type { PeerProgress } from './progress.js'
 import {
+  type Configuration,
   type Entry,
   type LogIndex,
   MessageKind,
@@ -15,12 +25,15 @@ import {
   type RaftMessage,
   type RaftOutput,
   Role,
+  type SnapshotMeta,
   type Term,
 } from './types.js'
 import { answerVoteRequest, refuseVoteRequest } from './voter.js'
 
 export type ReadIndexResult =
-  { readonly kind: 'accepted' } | { readonly kind: 'not-leader'; readonly leader: NodeId | 0 }
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'not-leader'; readonly leader: NodeId | 0 }
+  | { readonly kind: 'overloaded' }
 
 /**
  * One node of one Raft group: the same calls always give the same output. Nothing here waits, knows
@@ -36,8 +49,8 @@ export type ReadIndexResult =
 export class RaftCore {
   readonly id: NodeId
   readonly group: RaftGroupId
-  readonly voters: readonly NodeId[]
   readonly #state: NodeState
+  readonly #forwardedReads: ForwardedReads
   #leader: Leader | undefined
   #election: Election | undefined
   #persistId = 0
@@ -48,7 +61,7 @@ export class RaftCore {
     this.#state = new NodeState(config)
     this.id = config.id
     this.group = config.group
-    this.voters = this.#state.voters
+    this.#forwardedReads = new ForwardedReads(this.#state)
     this.#applyingTo = config.applied
   }
 
@@ -69,6 +82,26 @@ export class RaftCore {
     return this.#state.leader
   }
 
+  /** In force here: the latest in the log, committed or not. */
+  get configuration(): Configuration {
+    return this.#state.membership.configuration
+  }
+
+  /** Index of the entry that brought `configuration`; 0 for the group's initial one. */
+  get configurationIndex(): LogIndex {
+    return this.#state.membership.index
+  }
+
+  /** The configuration at an entry from the compacted end on, encoded: part of a snapshot of it. */
+  configurationAt(index: LogIndex): Uint8Array {
+    return this.#state.membership.at(index)
+  }
+
+  /** Ticks make no difference until something else happens. */
+  get isQuiesced(): boolean {
+    return this.#state.isQuiesced
+  }
+
   get commit(): LogIndex {
     return this.#state.commit
   }
@@ -86,6 +119,8 @@ export class RaftCore {
   /** One tick of the host's clock is over. */
   tick(): void {
     const state = this.#state
+    if (state.isQuiesced) return
+    this.#forwardedReads.tick()
     if (this.#leader !== undefined) {
       if (this.#leader.tick() === 'quorum-lost') this.#follow(state.term, 0)
       return
@@ -97,7 +132,8 @@ export class RaftCore {
 
   /** Starts an election now, with a pre-vote. Nothing happens on a leader or a learner. */
   campaign(): void {
-    if (this.#leader === undefined && this.#state.isVoter) this.#startElection('pre-vote')
+    this.wake()
+    if (this.#leader === undefined && this.#state.membership.isVoter) this.#startElection('pre-vote')
   }
 
   /**
@@ -106,7 +142,8 @@ export class RaftCore {
    */
   step(message: RaftMessage, entries: readonly Entry[]): void {
     const state = this.#state
-    if (message.to !== state.id || !state.isMember(message.from)) return
+    if (message.to !== state.id || message.from === state.id) return
+    this.wake()
     if (message.term < state.term) {
       this.#answerEarlierTerm(message)
       return
@@ -118,14 +155,27 @@ export class RaftCore {
   /** Appends to the log, when this node leads. The bytes must not change afterwards. */
   propose(proposals: readonly Proposal[]): ProposeResult {
     if (this.#leader === undefined) return { kind: 'not-leader', leader: this.#state.leader }
+    this.wake()
     return this.#leader.propose(proposals)
   }
 
-  /** Asks for the index to read at, answered through `reads` or `readsRefused`. Tokens are the caller's, each used once. */
-  readIndex(token: number): ReadIndexResult {
+  /** Changes who is in the group, when this node leads. Done when a configuration that is not joint is committed. */
+  changeConfiguration(change: ConfigurationChange): ConfigurationResult {
     if (this.#leader === undefined) return { kind: 'not-leader', leader: this.#state.leader }
-    this.#leader.askRead(token)
-    return { kind: 'accepted' }
+    this.wake()
+    return this.#leader.changeConfiguration(change)
+  }
+
+  /**
+   * Asks for the index to read at, answered through `reads` or `readsRefused`; a node that does not lead
+   * asks the leader. Tokens are the caller's, each used once.
+   */
+  readIndex(token: number): ReadIndexResult {
+    const { id, leader } = this.#state
+    if (leader === 0) return { kind: 'not-leader', leader }
+    this.wake()
+    const asked = this.#leader?.askRead({ from: id, token }) ?? this.#forwardedReads.ask(token)
+    return { kind: asked ? 'accepted' : 'overloaded' }
   }
 
   /**
@@ -133,13 +183,45 @@ export class RaftCore {
    * election timeout is over. False when this node does not lead or `to` cannot take over.
    */
   transferLeadership(to: NodeId): boolean {
+    this.wake()
     return this.#leader?.transfer(to) ?? false
+  }
+
+  /** Ends quiescence: something happened, or may have, that the group must look at. */
+  wake(): void {
+    const state = this.#state
+    if (!state.isQuiesced) return
+    state.isQuiesced = false
+    if (this.#leader !== undefined) this.#leader.wake()
+    else state.restartElectionTimer()
   }
 
   /** The link to `peer` broke: what was sent may be lost, and when it leads, others should campaign soon. */
   unreachable(peer: NodeId): void {
-    if (this.#leader !== undefined) this.#leader.unreachable(peer)
-    else if (peer !== 0 && peer === this.#state.leader) this.#state.forgetLeader()
+    if (this.#leader !== undefined) {
+      this.#leader.unreachable(peer)
+    } else if (peer !== 0 && peer === this.#state.leader) {
+      this.wake()
+      this.#forwardedReads.refuseAll()
+      this.#state.forgetLeader()
+    }
+  }
+
+  /**
+   * The state machine has taken a snapshot that came from any leader of this group: the log follows,
+   * unless it has got as far by itself. Nothing happens on a leader, which has everything.
+   */
+  restoreSnapshot(snapshot: SnapshotMeta): void {
+    const state = this.#state
+    if (this.#leader !== undefined) return
+    this.wake()
+    restoreSnapshot(state, snapshot)
+    if (state.leader !== 0) acknowledge(state, { from: state.leader }, Math.max(snapshot.index, state.commit))
+  }
+
+  /** A snapshot that `snapshotTo` asked for did not get to the peer. Say so after a pause: it is asked for again. */
+  snapshotFailed(peer: NodeId): void {
+    this.#leader?.snapshotFailed(peer)
   }
 
   /** Everything handed out with this id or a smaller one is durable. */
@@ -147,6 +229,7 @@ export class RaftCore {
     invariant(persistId <= this.#persistId, 'only what was handed out becomes durable')
     this.#state.log.persisted(persistId)
     this.#leader?.ownLogPersisted()
+    this.#leaveIfRemoved()
     this.#election?.persisted(persistId)
     this.#settleElection()
   }
@@ -176,6 +259,7 @@ export class RaftCore {
       state.log.hasPending ||
       !state.outgoing.isEmpty ||
       this.#leader?.needsFlush === true ||
+      this.#forwardedReads.hasAsked ||
       this.#mayApply
     )
   }
@@ -184,22 +268,26 @@ export class RaftCore {
   take(): RaftOutput {
     const state = this.#state
     this.#leader?.flush()
+    this.#forwardedReads.flush()
     const stores = state.hardStateChanged || state.log.hasPending
     const persistId = stores ? ++this.#persistId : 0
     if (stores) this.#election?.handedOut(persistId)
     const hardState = stores ? state.takeHardState() : undefined
-    const { truncateFrom, entries } = state.log.handOut(persistId)
+    const { snapshot, truncateFrom, entries } = state.log.handOut(persistId)
+    if (snapshot !== undefined) this.#applyingTo = snapshot.index
     const applyFrom = this.#applyingTo + 1
     if (this.#mayApply) this.#applyingTo = this.#applyLimit()
     return {
       persistId,
       hardState,
+      snapshot,
       truncateFrom,
       entries,
       sendNow: state.outgoing.takeNow(),
       sendAfterPersist: state.outgoing.takeAfterPersist(),
       applyFrom,
       applyTo: this.#applyingTo,
+      snapshotTo: state.outgoing.takeSnapshotTo(),
       reads: state.outgoing.takeReads(),
       readsRefused: state.outgoing.takeReadsRefused(),
       stateChanged: state.takeChanged(),
@@ -227,6 +315,7 @@ export class RaftCore {
     switch (message.kind) {
       case MessageKind.APPEND:
       case MessageKind.HEARTBEAT:
+      case MessageKind.SNAPSHOT:
         refuseStaleLeader(this.#state, message)
         break
       case MessageKind.PRE_VOTE:
@@ -248,11 +337,12 @@ export class RaftCore {
         if (message.reject) this.#follow(message.term, 0)
         return !message.reject
       case MessageKind.VOTE:
-        if (!state.isVoter || (state.hearsLeader && message.hint !== BY_TRANSFER)) return false
+        if (state.hearsLeader && message.hint !== BY_TRANSFER) return false
         this.#follow(message.term, 0)
         return true
       case MessageKind.APPEND:
       case MessageKind.HEARTBEAT:
+      case MessageKind.SNAPSHOT:
         this.#follow(message.term, message.from)
         return true
       default:
@@ -280,6 +370,7 @@ export class RaftCore {
         break
       case MessageKind.APPEND_RESPONSE:
         this.#leader?.receiveAppendResponse(message)
+        this.#leaveIfRemoved()
         break
       case MessageKind.HEARTBEAT_RESPONSE:
         this.#leader?.receiveHeartbeatResponse(message)
@@ -287,9 +378,14 @@ export class RaftCore {
       case MessageKind.TIMEOUT_NOW:
         this.#takeOver(message.from)
         break
+      case MessageKind.SNAPSHOT:
+        if (this.#hearLeader(message.from)) receiveSnapshot(this.#state, message, entries)
+        break
       case MessageKind.READ_INDEX:
+        this.#leader?.receiveReadRequest(message)
+        break
       case MessageKind.READ_INDEX_RESPONSE:
-        // Reserved: reads are answered by the leader to its own host only.
+        this.#forwardedReads.receive(message)
         break
       default:
         unreachable(message.kind)
@@ -318,11 +414,19 @@ export class RaftCore {
 
   #takeOver(leader: NodeId): void {
     const state = this.#state
-    if (!state.isVoter || this.#leader !== undefined || state.role === Role.CANDIDATE) return
+    if (!state.membership.isVoter || this.#leader !== undefined || state.role === Role.CANDIDATE) return
     if (state.leader === 0 || state.leader === leader) this.#startElection('transfer')
   }
 
+  /** "The leader steps down (returns to follower state) once it has committed the C_new log entry" (Raft paper §6). */
+  #leaveIfRemoved(): void {
+    if (this.#leader?.isRemoved !== true) return
+    this.#leader.leave()
+    this.#follow(this.#state.term, 0)
+  }
+
   #startElection(kind: ElectionKind): void {
+    this.#forwardedReads.refuseAll()
     if (kind === 'pre-vote') this.#state.becomePreCandidate()
     else this.#state.becomeCandidate()
     this.#election = new Election(this.#state, kind)
@@ -348,6 +452,7 @@ export class RaftCore {
     this.#leader?.abandon()
     this.#leader = undefined
     this.#election = undefined
+    this.#forwardedReads.refuseAll()
     this.#state.becomeFollower(term, leader)
   }
 }

@@ -1,6 +1,6 @@
 import { BLANK, BY_TRANSFER } from './message.js'
 import type { NodeState } from './node-state.js'
-import { tally, type Tally } from './quorum.js'
+import { electionTally, type Tally } from './quorum.js'
 import { MessageKind, type NodeId, type RaftMessage } from './types.js'
 
 /**
@@ -21,15 +21,12 @@ export class Election {
     this.kind = kind
     this.#state = state
     // Alone, nobody can hear of this term before it is durable: the write of the first entry holds it.
-    if (kind === 'pre-vote' || state.peers.length === 0) this.#answers.set(state.id, true)
+    if (kind === 'pre-vote' || state.membership.peers.length === 0) this.#answers.set(state.id, true)
     this.#askAll()
   }
 
   get outcome(): Tally {
-    let granted = 0
-    for (const answer of this.#answers.values()) if (answer) granted++
-    const refused = this.#answers.size - granted
-    const result = tally({ granted, refused, voterCount: this.#state.voters.length })
+    const result = electionTally(this.#state.membership.configuration, this.#answers)
     // Nothing is sent in a term before the term is durable, whoever else supports it: after a crash
     // this node might lead the same term again, with other entries.
     return result === 'won' && !this.#answers.has(this.#state.id) ? 'pending' : result
@@ -43,7 +40,7 @@ export class Election {
 
   answer(message: RaftMessage): void {
     const voter = message.from
-    if (!this.#state.isVotingPeer(voter) || this.#answers.get(voter) === true) return
+    if (!this.#state.membership.isVotingPeer(voter) || this.#answers.get(voter) === true) return
     this.#answers.set(voter, !message.reject)
   }
 
@@ -60,13 +57,13 @@ export class Election {
     const state = this.#state
     const log = state.log
     const preVote = this.kind === 'pre-vote'
-    for (const peer of state.peers) {
-      if (!peer.isVoter || this.#answers.has(peer.id)) continue
+    for (const peer of state.membership.peers) {
+      if (!state.membership.isVotingPeer(peer) || this.#answers.has(peer)) continue
       const request: RaftMessage = {
         ...BLANK,
         kind: preVote ? MessageKind.PRE_VOTE : MessageKind.VOTE,
         from: state.id,
-        to: peer.id,
+        to: peer,
         term: preVote ? state.term + 1 : state.term,
         index: log.lastIndex,
         logTerm: log.lastTerm,

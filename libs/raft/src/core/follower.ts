@@ -1,6 +1,14 @@
-import { BLANK } from './message.js'
+import { ConfigurationError, decodeConfiguration } from './configuration.js'
+import { BLANK, QUIESCE } from './message.js'
 import type { NodeState } from './node-state.js'
-import { type Entry, type LogIndex, MessageKind, type RaftMessage } from './types.js'
+import {
+  type Entry,
+  EntryKind,
+  type LogIndex,
+  MessageKind,
+  type RaftMessage,
+  type SnapshotMeta,
+} from './types.js'
 
 /**
  * An append of this term's leader. "If an existing entry conflicts with a new one (same index but
@@ -27,6 +35,7 @@ export function receiveAppend(state: NodeState, message: RaftMessage, entries: r
     const index = entries[at]!.index
     if (index <= state.log.lastIndex) state.log.truncate(index)
     state.log.appendReceived(entries, at)
+    state.refreshRole()
   }
   // No further than what this message has verified (figure 2: "index of last new entry").
   state.commitTo(Math.min(message.commit, last))
@@ -37,6 +46,10 @@ export function receiveAppend(state: NodeState, message: RaftMessage, entries: r
 export function receiveHeartbeat(state: NodeState, message: RaftMessage): void {
   state.commitTo(Math.min(message.commit, state.log.lastIndex))
   state.heldByAll = Math.max(state.heldByAll, message.index)
+  if (message.hint === QUIESCE && message.commit === state.log.lastIndex && state.commit === message.commit) {
+    state.isQuiesced = true
+    return
+  }
   state.outgoing.send({
     ...BLANK,
     kind: MessageKind.HEARTBEAT_RESPONSE,
@@ -45,6 +58,31 @@ export function receiveHeartbeat(state: NodeState, message: RaftMessage): void {
     term: state.term,
     context: message.context,
   })
+}
+
+/** All of a snapshot is here: its state is taken, unless the log has got as far meanwhile. */
+export function receiveSnapshot(state: NodeState, message: RaftMessage, entries: readonly Entry[]): void {
+  const configuration = entries[0]
+  if (message.count !== 1 || configuration === undefined || !describesSnapshot(message, configuration)) return
+  const { index, logTerm: term } = message
+  restoreSnapshot(state, { index, term, configuration: configuration.data })
+  acknowledge(state, message, Math.max(index, state.commit))
+}
+
+/**
+ * "If existing log entry has same index and term as snapshot's last included entry, retain log entries
+ * following it" (Raft paper, figure 13); else the log starts anew behind the snapshot. What a snapshot
+ * holds is committed, whoever sent it and whenever.
+ */
+export function restoreSnapshot(state: NodeState, snapshot: SnapshotMeta): void {
+  if (snapshot.index <= state.commit) return
+  if (state.log.term(snapshot.index) === snapshot.term) {
+    state.commitTo(snapshot.index)
+    return
+  }
+  state.restoredTo(snapshot.index)
+  state.log.restore(snapshot)
+  state.refreshRole()
 }
 
 /** A leader of an earlier term steps down when it hears of this one; a pre-vote could not tell it. */
@@ -60,7 +98,7 @@ export function refuseStaleLeader(state: NodeState, message: RaftMessage): void 
   })
 }
 
-function acknowledge(state: NodeState, message: RaftMessage, index: LogIndex): void {
+export function acknowledge(state: NodeState, message: Pick<RaftMessage, 'from'>, index: LogIndex): void {
   state.outgoing.sendAfterPersist({
     ...BLANK,
     kind: MessageKind.APPEND_RESPONSE,
@@ -93,7 +131,25 @@ function isWellFormed(message: RaftMessage, entries: readonly Entry[]): boolean 
   for (let i = 0; i < entries.length; i++) {
     const entry = entries[i]!
     if (entry.index !== message.index + 1 + i || entry.term < term || entry.term > message.term) return false
+    if (entry.kind === EntryKind.CONFIGURATION && !isConfiguration(entry.data)) return false
     term = entry.term
   }
   return true
+}
+
+function describesSnapshot(message: RaftMessage, entry: Entry): boolean {
+  const { index, logTerm, term } = message
+  if (index === 0 || logTerm === 0 || logTerm > term) return false
+  if (entry.kind !== EntryKind.CONFIGURATION || entry.index !== index || entry.term !== logTerm) return false
+  return isConfiguration(entry.data)
+}
+
+function isConfiguration(bytes: Uint8Array): boolean {
+  try {
+    decodeConfiguration(bytes)
+    return true
+  } catch (error) {
+    if (error instanceof ConfigurationError) return false
+    throw error
+  }
 }

@@ -18,3 +18,5 @@ export const BLANK: RaftMessage = {
 
 /** `hint` of a VOTE that a leader asked for: voters answer it although they hear that leader. */
 export const BY_TRANSFER = 1
+/** `hint` of a HEARTBEAT after which none follows until something happens: nobody need wait for it. */
+export const QUIESCE = 1

@@ -1,22 +1,15 @@
 import { invariant, type Random } from '@sluice/foundation'
-import { type CoreConfig, type CoreLimits, limitsOf } from './config.js'
+import { type CoreConfig, type CoreLimits, initialConfiguration, limitsOf } from './config.js'
+import { Membership } from './membership.js'
 import { Outgoing } from './outgoing.js'
 import { RaftLog } from './raft-log.js'
 import { type HardState, type LogIndex, type NodeId, type RaftGroupId, Role, type Term } from './types.js'
-
-export interface Peer {
-  readonly id: NodeId
-  readonly isVoter: boolean
-}
 
 /** What a node is in every role: its membership, term, vote, log and clock in ticks. */
 export class NodeState {
   readonly id: NodeId
   readonly group: RaftGroupId
-  readonly voters: readonly NodeId[]
-  /** Every member but this one. */
-  readonly peers: readonly Peer[]
-  readonly isVoter: boolean
+  readonly membership: Membership
   readonly limits: CoreLimits
   readonly log: RaftLog
   readonly outgoing = new Outgoing()
@@ -25,9 +18,10 @@ export class NodeState {
   electionElapsed = 0
   /** Every member has the log up to here, and it is committed, as the leaders told so far. Never decreases. */
   heldByAll: LogIndex = 0
+  /** Nothing is expected to happen: the leader sends no heartbeats, and nobody waits for them. */
+  isQuiesced = false
 
   readonly #random: Random
-  readonly #peersById = new Map<NodeId, Peer>()
   #role: Role
   #term: Term
   #vote: NodeId | 0
@@ -43,14 +37,9 @@ export class NodeState {
     this.limits = limitsOf(config)
     this.id = config.id
     this.group = config.group
-    this.voters = [...config.voters]
-    this.isVoter = config.voters.includes(config.id)
-    this.log = new RaftLog(config.log)
+    this.membership = new Membership(config.id, initialConfiguration(config), config.log)
+    this.log = new RaftLog(config.log, this.membership)
     this.#random = config.random
-    for (const id of config.voters) this.#peersById.set(id, { id, isVoter: true })
-    for (const id of config.learners ?? []) this.#peersById.set(id, { id, isVoter: false })
-    this.#peersById.delete(config.id)
-    this.peers = [...this.#peersById.values()]
     this.#role = this.#passiveRole
     this.#term = config.hardState.term
     this.#vote = config.hardState.vote
@@ -96,21 +85,13 @@ export class NodeState {
   }
 
   get electionDue(): boolean {
-    return this.isVoter && this.electionElapsed >= this.#electionTimeout
+    return this.membership.isVoter && this.electionElapsed >= this.#electionTimeout
   }
 
   /** No server votes another leader away while it hears one (Raft thesis §4.2.3). A leader checks its quorum itself. */
   get hearsLeader(): boolean {
     if (this.#role === Role.LEADER) return true
     return this.#leader !== 0 && this.electionElapsed < this.limits.electionTicks
-  }
-
-  isMember(id: NodeId): boolean {
-    return this.#peersById.has(id)
-  }
-
-  isVotingPeer(id: NodeId): boolean {
-    return this.#peersById.get(id)?.isVoter === true
   }
 
   /** Neither leads nor seeks to, in this term or a later one. */
@@ -164,6 +145,19 @@ export class NodeState {
     this.electionElapsed = Math.max(this.electionElapsed, soon)
   }
 
+  /** The membership may have changed: this node may have become, or ceased to be, a learner. */
+  refreshRole(): void {
+    if (this.#role !== Role.FOLLOWER && this.#role !== Role.LEARNER) return
+    if (this.#role !== this.#passiveRole)
+      this.#enter({ role: this.#passiveRole, term: this.#term, leader: this.#leader })
+  }
+
+  /** The state machine is to start anew at a snapshot, which stands for everything up to `index`. */
+  restoredTo(index: LogIndex): void {
+    invariant(index > this.#commit, 'a snapshot is installed only for what is not known to be committed here')
+    this.#commit = index
+  }
+
   restartElectionTimer(): void {
     this.electionElapsed = 0
     this.#electionTimeout = this.limits.electionTicks + this.#random.below(this.limits.electionTicks)
@@ -184,7 +178,7 @@ export class NodeState {
   }
 
   get #passiveRole(): Role {
-    return this.isVoter ? Role.FOLLOWER : Role.LEARNER
+    return this.membership.isVoter ? Role.FOLLOWER : Role.LEARNER
   }
 
   #enter(next: { readonly role: Role; readonly term: Term; readonly leader: NodeId | 0 }): void {

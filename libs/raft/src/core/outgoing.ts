@@ -1,4 +1,4 @@
-import type { LogIndex, RaftMessage } from './types.js'
+import type { LogIndex, NodeId, RaftMessage } from './types.js'
 
 export interface AnsweredRead {
   readonly token: number
@@ -13,13 +13,15 @@ export class Outgoing {
   #afterPersist: RaftMessage[] = []
   #reads: AnsweredRead[] = []
   #readsRefused: number[] = []
+  #snapshotTo: NodeId[] = []
 
   get isEmpty(): boolean {
     return (
       this.#now.length === 0 &&
       this.#afterPersist.length === 0 &&
       this.#reads.length === 0 &&
-      this.#readsRefused.length === 0
+      this.#readsRefused.length === 0 &&
+      this.#snapshotTo.length === 0
     )
   }
 
@@ -39,6 +41,18 @@ export class Outgoing {
 
   refuseRead(token: number): void {
     this.#readsRefused.push(token)
+  }
+
+  /** The peer needs what is compacted here. */
+  askForSnapshot(peer: NodeId): void {
+    this.#snapshotTo.push(peer)
+  }
+
+  takeSnapshotTo(): readonly NodeId[] {
+    if (this.#snapshotTo.length === 0) return NONE
+    const taken = this.#snapshotTo
+    this.#snapshotTo = []
+    return taken
   }
 
   takeNow(): readonly RaftMessage[] {

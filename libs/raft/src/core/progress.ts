@@ -4,11 +4,11 @@ import type { LogIndex, NodeId } from './types.js'
 /**
  *     probe ──── an append is acknowledged ────▶ replicate
  *       ▲ ◀── an append is refused, or the link broke ──┘
- *       └──▶ snapshot-needed: its next entry is compacted here; left by an acknowledgement only
+ *       └──▶ snapshot: its next entry is compacted here; left by an acknowledgement, or when sending one failed
  *
  * Probing sends one append and waits; replicating sends ahead within the window.
  */
-export type ProgressState = 'probe' | 'replicate' | 'snapshot-needed'
+export type ProgressState = 'probe' | 'replicate' | 'snapshot'
 
 /** What others may know of a peer's progress. */
 export interface PeerProgress {
@@ -17,12 +17,13 @@ export interface PeerProgress {
   readonly state: ProgressState
   /** It answered since the last quorum check. */
   readonly recentActive: boolean
+  /** Its link broke, and nothing was heard of it since. */
+  readonly isLost: boolean
 }
 
 /** What the leader of a term knows of one peer. Made anew for every leadership. */
 export class Progress implements PeerProgress {
   readonly id: NodeId
-  readonly isVoter: boolean
   readonly inflight: InflightWindow
   state: ProgressState = 'probe'
   /** Durable there and equal to our log up to here. Never decreases. */
@@ -38,18 +39,22 @@ export class Progress implements PeerProgress {
   paused = false
   /** An empty append shall find out whether what is in flight got lost. */
   nudged = false
+  /** Nothing was heard of it since its link broke. */
+  isLost = false
+  /** A learner has caught up once it gets here soon enough (Raft thesis §4.2.1). */
+  roundTarget: LogIndex = 0
+  roundTicks = 0
   /** Something was in flight at the last two heartbeats, and nothing moved in between. */
   #stalled = false
   #matchAtHeartbeat: LogIndex = 0
   #waitedAtHeartbeat = false
 
   constructor(
-    peer: { readonly id: NodeId; readonly isVoter: boolean },
+    id: NodeId,
     next: LogIndex,
     window: { readonly messagesMax: number; readonly bytesMax: number },
   ) {
-    this.id = peer.id
-    this.isVoter = peer.isVoter
+    this.id = id
     this.next = next
     this.inflight = new InflightWindow(window)
   }
@@ -104,14 +109,21 @@ export class Progress implements PeerProgress {
   }
 
   needSnapshot(): void {
-    this.state = 'snapshot-needed'
+    this.state = 'snapshot'
     this.#clearFlight()
+  }
+
+  /** Anything at all came from it. */
+  heard(): void {
+    this.recentActive = true
+    this.isLost = false
   }
 
   /** The link broke: what is in flight is lost, and a sign of life is awaited before more is sent. */
   lostLink(): void {
     if (this.state === 'replicate') this.probe()
     this.paused = true
+    this.isLost = true
     this.#stalled = true
   }
 
@@ -125,7 +137,7 @@ export class Progress implements PeerProgress {
 
   /** The peer lives. True when something got stuck and shall be tried again. */
   heartbeatAnswered(): boolean {
-    this.recentActive = true
+    this.heard()
     if (!this.#stalled) return false
     this.#stalled = false
     this.paused = false

@@ -1,4 +1,4 @@
-import type { LogIndex } from './types.js'
+import type { Configuration, LogIndex, NodeId } from './types.js'
 
 /** Voters that make a majority of `voterCount`. */
 export function quorumSize(voterCount: number): number {
@@ -21,6 +21,18 @@ export function majorityValue(values: LogIndex[]): LogIndex {
   return values[values.length - quorumSize(values.length)]!
 }
 
+/** Both majorities of a joint configuration have reached this: "agreement … requires separate majorities" (§6). */
+export function quorumValue(configuration: Configuration, valueOf: (voter: NodeId) => LogIndex): LogIndex {
+  const { voters, votersOutgoing } = configuration
+  const value = majorityValue(voters.map(valueOf))
+  return votersOutgoing.length === 0 ? value : Math.min(value, majorityValue(votersOutgoing.map(valueOf)))
+}
+
+/** Those for whom `isIn` holds make a quorum. */
+export function isQuorum(configuration: Configuration, isIn: (voter: NodeId) => boolean): boolean {
+  return quorumValue(configuration, (voter) => (isIn(voter) ? 1 : 0)) === 1
+}
+
 export type Tally = 'won' | 'lost' | 'pending'
 
 /** Where an election stands. It is lost as soon as the voters left cannot make a majority any more. */
@@ -32,4 +44,24 @@ export function tally(votes: {
   const quorum = quorumSize(votes.voterCount)
   if (votes.granted >= quorum) return 'won'
   return votes.voterCount - votes.refused < quorum ? 'lost' : 'pending'
+}
+
+/** The same in a configuration: a joint one is won by both majorities, and lost by either. */
+export function electionTally(configuration: Configuration, answers: ReadonlyMap<NodeId, boolean>): Tally {
+  const present = tallyOf(configuration.voters, answers)
+  if (configuration.votersOutgoing.length === 0) return present
+  const outgoing = tallyOf(configuration.votersOutgoing, answers)
+  if (present === 'lost' || outgoing === 'lost') return 'lost'
+  return present === 'won' && outgoing === 'won' ? 'won' : 'pending'
+}
+
+function tallyOf(voters: readonly NodeId[], answers: ReadonlyMap<NodeId, boolean>): Tally {
+  let granted = 0
+  let refused = 0
+  for (const voter of voters) {
+    const answer = answers.get(voter)
+    if (answer === true) granted++
+    else if (answer === false) refused++
+  }
+  return tally({ granted, refused, voterCount: voters.length })
 }

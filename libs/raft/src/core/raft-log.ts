@@ -1,5 +1,6 @@
 import { invariant } from '@sluice/foundation'
-import type { Entry, EntryKind, LogIndex, LogView, Term } from './types.js'
+import type { Membership } from './membership.js'
+import type { Entry, EntryKind, LogIndex, LogView, SnapshotMeta, Term } from './types.js'
 
 /** What an entry costs besides its data, so that bounds in bytes bound empty entries too. Bytes. */
 const ENTRY_OVERHEAD_BYTES = 32
@@ -9,13 +10,14 @@ export interface LogPosition {
   readonly term: Term
 }
 
-/** What the storage is told to change: it drops everything from `truncateFrom` on, then adds `entries`. */
+/** What the storage is told to change: it starts anew behind `snapshot`, drops everything from `truncateFrom` on, then adds `entries`. */
 export interface LogWrite {
+  readonly snapshot: SnapshotMeta | undefined
   readonly truncateFrom: LogIndex | undefined
   readonly entries: readonly Entry[]
 }
 
-const NOTHING: LogWrite = { truncateFrom: undefined, entries: [] }
+const NOTHING: LogWrite = { snapshot: undefined, truncateFrom: undefined, entries: [] }
 
 /** A write handed to the storage: when it is durable, the log is durable up to `last`. */
 interface HandedOut {
@@ -35,7 +37,9 @@ interface HandedOut {
  * therefore shortens every write that is still on its way.
  */
 export class RaftLog {
+  readonly membership: Membership
   readonly #view: LogView
+  #restored: SnapshotMeta | undefined
   #pending: Entry[] = []
   /** Index of the first pending entry, or of the next one. */
   #pendingFrom: LogIndex
@@ -43,14 +47,15 @@ export class RaftLog {
   #durableIndex: LogIndex
   readonly #handedOut: HandedOut[] = []
 
-  constructor(view: LogView) {
+  constructor(view: LogView, membership: Membership) {
     this.#view = view
+    this.membership = membership
     this.#pendingFrom = view.lastIndex + 1
     this.#durableIndex = view.lastIndex
   }
 
   get compactedIndex(): LogIndex {
-    return this.#view.compactedIndex
+    return this.#restored?.index ?? this.#view.compactedIndex
   }
 
   get lastIndex(): LogIndex {
@@ -67,12 +72,13 @@ export class RaftLog {
   }
 
   get hasPending(): boolean {
-    return this.#truncateFrom !== undefined || this.#pending.length > 0
+    return this.#restored !== undefined || this.#truncateFrom !== undefined || this.#pending.length > 0
   }
 
   /** `undefined` when the entry is compacted or does not exist; 0 before the first entry. */
   term(index: LogIndex): Term | undefined {
     if (index >= this.#pendingFrom) return this.#pending[index - this.#pendingFrom]?.term
+    if (this.#restored !== undefined) return index === this.#restored.index ? this.#restored.term : undefined
     return index === 0 && this.#view.compactedIndex === 0 ? 0 : this.#view.term(index)
   }
 
@@ -118,17 +124,23 @@ export class RaftLog {
 
   /** One entry of this node's own, as the leader. */
   appendOwn(term: Term, kind: EntryKind, data: Uint8Array): void {
-    this.#pending.push({ index: this.lastIndex + 1, term, kind, data })
+    const entry = { index: this.lastIndex + 1, term, kind, data }
+    this.#pending.push(entry)
+    this.membership.appended(entry)
   }
 
   /** Received entries, from position `at` of the array on; they follow the last one. */
   appendReceived(entries: readonly Entry[], at: number): void {
     invariant(entries[at]!.index === this.lastIndex + 1, 'received entries follow the last one')
-    for (let i = at; i < entries.length; i++) this.#pending.push(entries[i]!)
+    for (let i = at; i < entries.length; i++) {
+      this.#pending.push(entries[i]!)
+      this.membership.appended(entries[i]!)
+    }
   }
 
   /** Drops everything from `index` on. The caller has checked that none of it is committed. */
   truncate(index: LogIndex): void {
+    this.membership.truncated(index)
     if (index >= this.#pendingFrom) {
       this.#pending.length = index - this.#pendingFrom
       return
@@ -140,18 +152,33 @@ export class RaftLog {
     for (const write of this.#handedOut) write.last = Math.min(write.last, index - 1)
   }
 
+  /** Starts anew behind a snapshot: nothing that was here matters any more. */
+  restore(snapshot: SnapshotMeta): void {
+    this.#restored = snapshot
+    this.#pending = []
+    this.#pendingFrom = snapshot.index + 1
+    this.#truncateFrom = undefined
+    this.#durableIndex = 0
+    for (const write of this.#handedOut) write.last = 0
+    this.membership.restored(snapshot.index, snapshot.configuration)
+  }
+
   /** Gives the pending tail to the storage, whose view covers it before the next call. */
   handOut(persistId: number): LogWrite {
     if (!this.hasPending) return NOTHING
+    this.membership.compacted(this.#view.compactedIndex)
+    const snapshot = this.#restored
     const truncateFrom = this.#truncateFrom
     const entries = this.#pending
-    const stored = truncateFrom === undefined ? this.#view.lastIndex + 1 : truncateFrom
+    const stored = truncateFrom ?? (snapshot ?? { index: this.#view.lastIndex }).index + 1
     invariant(this.#pendingFrom === stored, 'the storage has what it was handed')
-    if (entries.length > 0) this.#handedOut.push({ persistId, last: this.lastIndex })
+    if (entries.length > 0 || snapshot !== undefined)
+      this.#handedOut.push({ persistId, last: this.lastIndex })
     this.#pendingFrom += entries.length
     this.#pending = []
     this.#truncateFrom = undefined
-    return { truncateFrom, entries }
+    this.#restored = undefined
+    return { snapshot, truncateFrom, entries }
   }
 
   persisted(persistId: number): void {

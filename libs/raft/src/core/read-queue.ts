@@ -1,31 +1,44 @@
-import type { Outgoing } from './outgoing.js'
-import type { LogIndex } from './types.js'
+import type { LogIndex, NodeId } from './types.js'
+
+/** Who waits for a read: a caller of this node, or another node with a number of its own. */
+export interface Reader {
+  readonly from: NodeId
+  readonly token: number
+}
 
 interface Round {
   readonly number: number
   readonly index: LogIndex
-  readonly tokens: readonly number[]
+  readonly readers: readonly Reader[]
 }
 
 /**
  * Reads of one leadership (Raft thesis §6.4). Those asked for since the last round share one: the
  * commit index is noted, a heartbeat with the round's number goes out, and a quorum that echoes this
- * number or a later one shows that nobody else led when the index was noted. As many wait as the
- * caller asks for; each ends by the next quorum check at the latest.
+ * number or a later one shows that nobody else led when the index was noted. Each read ends by the next
+ * quorum check at the latest.
  */
 export class ReadQueue {
-  readonly #outgoing: Outgoing
-  #asked: number[] = []
+  readonly #settle: (reader: Reader, index: LogIndex | undefined) => void
+  readonly #countMax: number
+  #asked: Reader[] = []
   readonly #rounds: Round[] = []
   #lastRound = 0
+  #count = 0
 
-  constructor(outgoing: Outgoing) {
-    this.#outgoing = outgoing
+  /** @param settle is told the index to read at, or `undefined` when the read cannot be answered */
+  constructor(countMax: number, settle: (reader: Reader, index: LogIndex | undefined) => void) {
+    this.#countMax = countMax
+    this.#settle = settle
   }
 
   /** Some wait for a round to be opened. */
   get hasAsked(): boolean {
     return this.#asked.length > 0
+  }
+
+  get isEmpty(): boolean {
+    return this.#count === 0
   }
 
   /** What heartbeats carry: the last round that is not confirmed, else 0. */
@@ -38,14 +51,18 @@ export class ReadQueue {
     return this.#lastRound
   }
 
-  ask(token: number): void {
-    this.#asked.push(token)
+  /** False when as many wait as may. */
+  ask(reader: Reader): boolean {
+    if (this.#count >= this.#countMax) return false
+    this.#count++
+    this.#asked.push(reader)
+    return true
   }
 
   /** A round for all that asked, at this commit index. Returns its number. */
   open(index: LogIndex): number {
     this.#lastRound++
-    this.#rounds.push({ number: this.#lastRound, index, tokens: this.#asked })
+    this.#rounds.push({ number: this.#lastRound, index, readers: this.#asked })
     this.#asked = []
     return this.#lastRound
   }
@@ -53,15 +70,17 @@ export class ReadQueue {
   /** A quorum has echoed this round. */
   confirm(round: number): void {
     while (this.#rounds.length > 0 && this.#rounds[0]!.number <= round) {
-      const { index, tokens } = this.#rounds.shift()!
-      for (const token of tokens) this.#outgoing.answerRead(token, index)
+      const { index, readers } = this.#rounds.shift()!
+      this.#count -= readers.length
+      for (const reader of readers) this.#settle(reader, index)
     }
   }
 
   refuseAll(): void {
-    for (const round of this.#rounds) for (const token of round.tokens) this.#outgoing.refuseRead(token)
-    for (const token of this.#asked) this.#outgoing.refuseRead(token)
+    const readers = [...this.#rounds.flatMap((round) => round.readers), ...this.#asked]
     this.#rounds.length = 0
     this.#asked = []
+    this.#count = 0
+    for (const reader of readers) this.#settle(reader, undefined)
   }
 }

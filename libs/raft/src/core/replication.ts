@@ -1,26 +1,35 @@
 import { BLANK } from './message.js'
 import type { NodeState } from './node-state.js'
 import { Progress } from './progress.js'
-import { majorityValue } from './quorum.js'
+import { isQuorum, quorumValue } from './quorum.js'
 import { type LogIndex, MessageKind, type NodeId, type RaftMessage } from './types.js'
 
 /** The log of one leadership on its way to the peers, and what they have of it. */
 export class Replication {
-  readonly peers: readonly Progress[]
-  readonly #byId = new Map<NodeId, Progress>()
+  #peers: readonly Progress[] = []
+  #byId = new Map<NodeId, Progress>()
   readonly #state: NodeState
-  /** One number per voter, to count with. */
-  readonly #counted: number[]
 
   constructor(state: NodeState) {
     this.#state = state
-    const window = {
-      messagesMax: state.limits.inflightMessagesMax,
-      bytesMax: state.limits.inflightBytesMax,
-    }
-    this.peers = state.peers.map((peer) => new Progress(peer, state.log.lastIndex + 1, window))
-    for (const progress of this.peers) this.#byId.set(progress.id, progress)
-    this.#counted = new Array<number>(state.voters.length).fill(0)
+    this.reconfigure(state.log.lastIndex + 1)
+  }
+
+  get peers(): readonly Progress[] {
+    return this.#peers
+  }
+
+  /**
+   * The membership changed: new members are probed, those who left get nothing more, all others stay as
+   * they are.
+   *
+   * @param next the entry that new members are probed with: there must be one, or nothing is sent to them
+   */
+  reconfigure(next: LogIndex): void {
+    const { limits, membership } = this.#state
+    const window = { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax }
+    this.#peers = membership.peers.map((id) => this.#byId.get(id) ?? new Progress(id, next, window))
+    this.#byId = new Map(this.#peers.map((progress) => [progress.id, progress]))
   }
 
   progress(peer: NodeId): Progress | undefined {
@@ -31,7 +40,7 @@ export class Replication {
   receiveResponse(response: RaftMessage): boolean {
     const progress = this.#byId.get(response.from)
     if (progress === undefined) return false
-    progress.recentActive = true
+    progress.heard()
     if (!response.reject) {
       if (response.index > this.#state.log.lastIndex) return false
       progress.acknowledge(response.index)
@@ -46,50 +55,52 @@ export class Replication {
    * log[N].term == currentTerm: set commitIndex = N" (figure 2; the term because of figure 8).
    */
   advanceCommit(): boolean {
-    const { log, commit, term } = this.#state
-    let count = 0
-    this.#counted[count++] = log.durableIndex
-    for (const peer of this.peers) if (peer.isVoter) this.#counted[count++] = peer.match
-    const index = majorityValue(this.#counted)
+    const { id, log, commit, term, membership } = this.#state
+    const index = quorumValue(membership.configuration, (voter) =>
+      voter === id ? log.durableIndex : this.#byId.get(voter)!.match,
+    )
     if (index <= commit || log.knownTerm(index) !== term) return false
     return this.#state.commitTo(index)
   }
 
   /** The last round of reads that a majority has echoed; `lastRound` counts as the leader's own. */
   majorityReadRound(lastRound: number): number {
-    let count = 0
-    this.#counted[count++] = lastRound
-    for (const peer of this.peers) if (peer.isVoter) this.#counted[count++] = peer.readRound
-    return majorityValue(this.#counted)
+    const { id, membership } = this.#state
+    return quorumValue(membership.configuration, (voter) =>
+      voter === id ? lastRound : this.#byId.get(voter)!.readRound,
+    )
   }
 
-  /** Voters heard since the last call, the leader included. */
-  takeActiveVoters(): number {
-    let active = 1
-    for (const peer of this.peers) {
-      if (peer.isVoter && peer.recentActive) active++
-      peer.recentActive = false
-    }
+  /** Whether a quorum was heard since the last call, the leader included. */
+  takeQuorumActive(): boolean {
+    const { id, membership } = this.#state
+    const active = isQuorum(
+      membership.configuration,
+      (voter) => voter === id || this.#byId.get(voter)!.recentActive,
+    )
+    for (const peer of this.#peers) peer.recentActive = false
     return active
   }
 
   /** All members have everything up to here durably, this one included. */
   smallestMatch(): LogIndex {
     let smallest = this.#state.log.durableIndex
-    for (const peer of this.peers) smallest = Math.min(smallest, peer.match)
+    for (const peer of this.#peers) smallest = Math.min(smallest, peer.match)
     return smallest
   }
 
   /** Sends every peer what it lacks, as far as its window allows, and the commit index where it is news. */
   flush(): void {
-    for (const peer of this.peers) this.#flushTo(peer)
+    for (const peer of this.#peers) this.#flushTo(peer)
   }
 
   #flushTo(peer: Progress): void {
-    const { log, commit } = this.#state
-    if (peer.state === 'snapshot-needed') return
+    const { log, commit, outgoing } = this.#state
+    if (peer.state === 'snapshot') return
     if (peer.next <= log.compactedIndex) {
+      if (peer.state === 'probe' && peer.paused) return
       peer.needSnapshot()
+      outgoing.askForSnapshot(peer.id)
       return
     }
     const news = peer.nudged || peer.commitSent < commit

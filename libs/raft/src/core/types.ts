@@ -42,6 +42,7 @@ export const MessageKind = {
   TIMEOUT_NOW: 9,
   READ_INDEX: 10,
   READ_INDEX_RESPONSE: 11,
+  SNAPSHOT: 12,
 } as const
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind]
 
@@ -55,12 +56,15 @@ export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind]
  * | …_RESPONSE | | | | refused | | | | |
  * | APPEND | previous index | its term | leader's commit | | | | | entries that follow |
  * | APPEND_RESPONSE | last index verified, or the rejected previous index | | | refused | where to try next | term there | | |
- * | HEARTBEAT | all members have this and it is committed | | min(match, commit) | | | | read round, echoed | |
+ * | HEARTBEAT | all members have this and it is committed | | min(match, commit) | | 1: quiesce | | read round, echoed | |
  * | HEARTBEAT_RESPONSE | | | | | | | read round | |
  * | TIMEOUT_NOW | | | | | | | | |
- * | READ_INDEX, …_RESPONSE | answered index | | | | | | asker's token | | (reserved: a core drops them)
+ * | READ_INDEX | | | | | | | asker's number | |
+ * | READ_INDEX_RESPONSE | read index | | | refused | | | asker's number | |
+ * | SNAPSHOT | its last entry | its term | | | | | | 1: the configuration there, as an entry |
  *
- * The core of an APPEND's sender names the span only; the host puts the bytes in on the way out.
+ * The core of an APPEND's sender names the span only; the host puts the bytes in on the way out. A
+ * SNAPSHOT is made by the receiver's host, when all of the snapshot's data has arrived.
  */
 export interface RaftMessage {
   readonly kind: MessageKind
@@ -77,6 +81,31 @@ export interface RaftMessage {
   readonly count: number
 }
 
+/**
+ * Who is in a group (Raft paper §6). While `votersOutgoing` is not empty it is joint: elections and
+ * commitment need a majority of `voters` and one of `votersOutgoing`. A server uses the latest
+ * configuration in its log, whether or not it is committed.
+ */
+export interface Configuration {
+  readonly voters: readonly NodeId[]
+  /** The voters before a change that is under way. */
+  readonly votersOutgoing: readonly NodeId[]
+  /** Receive the log, but never count. In a joint configuration one may still be an outgoing voter. */
+  readonly learners: readonly NodeId[]
+  /** The learners that the leader makes voters as soon as they have caught up. */
+  readonly promotable: readonly NodeId[]
+  /** The host's: for example the members' addresses. */
+  readonly context: Uint8Array
+}
+
+/** A state machine's state as of one entry, and what the log needs to go on behind it. */
+export interface SnapshotMeta {
+  readonly index: LogIndex
+  readonly term: Term
+  /** In force at `index`, encoded. */
+  readonly configuration: Uint8Array
+}
+
 /** What the core reads of the log; answered from memory at once. Implemented by the storage. */
 export interface LogView {
   /** Everything up to here is gone from the log; 0 when nothing is. */
@@ -87,6 +116,10 @@ export interface LogView {
   term(index: LogIndex): Term | undefined
   /** Data size of one entry in (compactedIndex, lastIndex]. Bytes. */
   sizeBytes(index: LogIndex): number
+  /** The configuration at `compactedIndex`, encoded; `undefined` while that is the group's initial one. */
+  readonly baseConfiguration: Uint8Array | undefined
+  /** The CONFIGURATION entries in (compactedIndex, lastIndex], in order. */
+  configurationEntries(): readonly Entry[]
 }
 
 /** What a step asks of the world. The host carries it out in this order. */
@@ -94,6 +127,11 @@ export interface RaftOutput {
   /** Groups the parts below: reported back through `persisted` when durable. 0 when nothing is to be stored. */
   readonly persistId: number
   readonly hardState: HardState | undefined
+  /**
+   * The stored log is emptied and starts behind this. The state machine takes the snapshot before the
+   * write is made durable, and `appliedTo` its index is reported afterwards.
+   */
+  readonly snapshot: SnapshotMeta | undefined
   /** The stored log loses everything from here on before `entries` are added. */
   readonly truncateFrom: LogIndex | undefined
   readonly entries: readonly Entry[]
@@ -104,6 +142,8 @@ export interface RaftOutput {
   /** Entries to apply: [applyFrom, applyTo], durable here and committed; applyTo < applyFrom when none. */
   readonly applyFrom: LogIndex
   readonly applyTo: LogIndex
+  /** Their next entries are compacted here: they need a snapshot. Said once; `snapshotFailed` has it said again. */
+  readonly snapshotTo: readonly NodeId[]
   /** Reads that may be answered once `index` is applied. */
   readonly reads: readonly { readonly token: number; readonly index: LogIndex }[]
   /** Reads that cannot be answered: leadership is gone. */

@@ -5,9 +5,12 @@ import { MessageKind, type RaftMessage } from './types.js'
 /**
  * Answers a PRE_VOTE, or a VOTE of this node's term. The same candidate is granted its vote again:
  * the first answer may be lost. A pre-vote changes nothing here.
+ *
+ * The own configuration is not asked: "servers process incoming RPC requests without consulting their
+ * current configurations" (Raft thesis §4.1). One that was made a voter may not have heard of it yet,
+ * and its vote may be the one that is needed.
  */
 export function answerVoteRequest(state: NodeState, request: RaftMessage): void {
-  if (!state.isVoter || !state.isVotingPeer(request.from)) return
   const free = state.vote === request.from || (state.vote === 0 && state.leader === 0)
   const preVote = request.kind === MessageKind.PRE_VOTE
   const mayVote = free || (preVote && request.term > state.term)
@@ -21,7 +24,7 @@ export function answerVoteRequest(state: NodeState, request: RaftMessage): void 
 
 /** Refuses a request of an earlier term, so that the candidate learns this one. */
 export function refuseVoteRequest(state: NodeState, request: RaftMessage): void {
-  if (state.isVoter && state.isVotingPeer(request.from)) respond(state, request, false)
+  respond(state, request, false)
 }
 
 /** A pre-vote is granted for the term asked for, and refused in the asker's own, unless ours is later. */

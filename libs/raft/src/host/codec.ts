@@ -15,23 +15,35 @@ export class RaftDecodeError extends Error {
 /** A message with the group it belongs to and, for an APPEND, the entries it names. */
 export interface RoutedMessage {
   readonly group: RaftGroupId
+  /** Tells incarnations of a group id apart: taken from the group's uuid. */
+  readonly incarnation: number
   readonly message: RaftMessage
   readonly entries: readonly Entry[]
 }
 
 /*
- * Frame, little endian: version u8 = 1, then messages until the end:
+ * Frame, little endian: version u8 = 2, then messages until the end; one without any is a sign of life:
  *
- *   group u32 | kind u8 | flags u8 (1 = reject) | pad u16 | term | index | logTerm | commit | hint |
+ *   group u32 | incarnation u32 | kind u8 | flags u8 (1 = reject) | pad u16 | term | index | logTerm | commit | hint |
  *   hintTerm | context (f64 each, non-negative safe integers) | count u32 | count × entry
  *   entry: term f64 | kind u8 | size u32 | data       its index is the message's index + 1, + 2, …
  *
  * The sender is the link's peer and the receiver is this node: neither is on the wire.
  */
-const VERSION = 1
-const MESSAGE_BYTES = 8 + 7 * 8 + 4
+const VERSION = 2
+const MESSAGE_BYTES = 12 + 7 * 8 + 4
 const ENTRY_BYTES = 13
 const NO_ENTRIES: readonly Entry[] = []
+
+/** Whether a frame is one of `encodeFrame`, of whatever version: other frames share the link. */
+export function isMessageFrame(frame: Uint8Array): boolean {
+  return frame.length > 0 && frame[0]! < 0x10
+}
+
+/** @param uuid 16 random bytes */
+export function incarnationOf(uuid: Uint8Array): number {
+  return new DataView(uuid.buffer, uuid.byteOffset).getUint32(0, true)
+}
 
 export function messageSizeBytes(routed: RoutedMessage): number {
   let size = MESSAGE_BYTES
@@ -46,18 +58,19 @@ export function encodeFrame(messages: readonly RoutedMessage[]): Uint8Array {
   const view = new DataView(bytes.buffer)
   view.setUint8(0, VERSION)
   let at = 1
-  for (const { group, message, entries } of messages) {
+  for (const { group, incarnation, message, entries } of messages) {
     view.setUint32(at, group, true)
-    view.setUint8(at + 4, message.kind)
-    view.setUint8(at + 5, message.reject ? 1 : 0)
-    view.setFloat64(at + 8, message.term, true)
-    view.setFloat64(at + 16, message.index, true)
-    view.setFloat64(at + 24, message.logTerm, true)
-    view.setFloat64(at + 32, message.commit, true)
-    view.setFloat64(at + 40, message.hint, true)
-    view.setFloat64(at + 48, message.hintTerm, true)
-    view.setFloat64(at + 56, message.context, true)
-    view.setUint32(at + 64, entries.length, true)
+    view.setUint32(at + 4, incarnation, true)
+    view.setUint8(at + 8, message.kind)
+    view.setUint8(at + 9, message.reject ? 1 : 0)
+    view.setFloat64(at + 12, message.term, true)
+    view.setFloat64(at + 20, message.index, true)
+    view.setFloat64(at + 28, message.logTerm, true)
+    view.setFloat64(at + 36, message.commit, true)
+    view.setFloat64(at + 44, message.hint, true)
+    view.setFloat64(at + 52, message.hintTerm, true)
+    view.setFloat64(at + 60, message.context, true)
+    view.setUint32(at + 68, entries.length, true)
     at += MESSAGE_BYTES
     for (const entry of entries) {
       view.setFloat64(at, entry.term, true)
@@ -84,24 +97,25 @@ export function decodeFrame(
   let at = 1
   while (at < bytes.length) {
     if (bytes.length - at < MESSAGE_BYTES) throw new RaftDecodeError('frame ends inside a message')
-    const kind = view.getUint8(at + 4)
+    const kind = view.getUint8(at + 8)
     if (!isMessageKind(kind)) throw new RaftDecodeError(`message of unknown kind ${kind}`)
-    const count = view.getUint32(at + 64, true)
+    const count = view.getUint32(at + 68, true)
     const message: RaftMessage = {
       kind,
       from: link.from,
       to: link.to,
-      term: natural(view, at + 8),
-      index: natural(view, at + 16),
-      logTerm: natural(view, at + 24),
-      commit: natural(view, at + 32),
-      reject: view.getUint8(at + 5) === 1,
-      hint: natural(view, at + 40),
-      hintTerm: natural(view, at + 48),
-      context: natural(view, at + 56),
+      term: natural(view, at + 12),
+      index: natural(view, at + 20),
+      logTerm: natural(view, at + 28),
+      commit: natural(view, at + 36),
+      reject: view.getUint8(at + 9) === 1,
+      hint: natural(view, at + 44),
+      hintTerm: natural(view, at + 52),
+      context: natural(view, at + 60),
       count,
     }
     const group = view.getUint32(at, true) as RaftGroupId
+    const incarnation = view.getUint32(at + 4, true)
     at += MESSAGE_BYTES
     if (count * ENTRY_BYTES > bytes.length - at) throw new RaftDecodeError('frame ends inside the entries')
     let entries = NO_ENTRIES
@@ -110,7 +124,7 @@ export function decodeFrame(
       for (let i = 1; i <= count; i++) at = decodeEntry(bytes, view, at, message.index + i, decoded)
       entries = decoded
     }
-    messages.push({ group, message, entries })
+    messages.push({ group, incarnation, message, entries })
   }
   return messages
 }
@@ -132,7 +146,10 @@ function natural(view: DataView, at: number): number {
   return value
 }
 
-const MESSAGE_KINDS: ReadonlySet<number> = new Set(Object.values(MessageKind))
+/** SNAPSHOT is not for the wire: only data that has arrived and is checked makes one. */
+const MESSAGE_KINDS: ReadonlySet<number> = new Set(
+  Object.values(MessageKind).filter((kind) => kind !== MessageKind.SNAPSHOT),
+)
 const ENTRY_KINDS: ReadonlySet<number> = new Set(Object.values(EntryKind))
 
 function isMessageKind(value: number): value is MessageKind {

@@ -1,48 +1,33 @@
-import { invariant, toError } from '@sluice/foundation'
+import { invariant } from '@sluice/foundation'
+import type { ConfigurationChange } from '../core/configuration.js'
 import type { RaftCore } from '../core/core.js'
+import type { ConfigurationResult, ProposeResult } from '../core/leader.js'
+import type { PeerProgress } from '../core/progress.js'
 import {
-  type Entry,
+  type Configuration,
   EntryKind,
   type LogIndex,
-  MessageKind,
   type NodeId,
   type RaftGroupId,
   type RaftMessage,
   type RaftOutput,
   Role,
-  type Term,
+  type Entry,
 } from '../core/types.js'
-import type { GroupLog, WalWrite } from '../wal/group-log.js'
+import type { GroupStorage, LogWrite } from '../storage/log-store.js'
+import { AppendSender } from './append-sender.js'
+import { Applier } from './applier.js'
 import type { Outbox } from './outbox.js'
-
-/** What a group's log drives. Called in log order, never twice for an entry, on one thread. */
-export interface StateMachine {
-  /** Committed entries, durable here. Must not throw: what it cannot do is a result of its own. */
-  apply(entries: readonly Entry[]): void
-  /** Role, term or leader changed. Proposals of an earlier term may still be decided either way. */
-  stateChanged(state: GroupState): void
-}
-
-export interface GroupState {
-  readonly role: Role
-  readonly term: Term
-  /** 0 when none is known. */
-  readonly leader: NodeId | 0
-}
-
-export type ProposeOutcome =
-  | { readonly kind: 'accepted'; readonly firstIndex: LogIndex; readonly term: Term }
-  | { readonly kind: 'not-leader'; readonly leader: NodeId | 0 }
-  | { readonly kind: 'overloaded' }
-  | { readonly kind: 'transferring' }
-
-export type ReadOutcome =
-  | { readonly kind: 'ready'; readonly index: LogIndex }
-  | { readonly kind: 'not-leader'; readonly leader: NodeId | 0 }
+import type { GroupState, SnapshotSource, StateMachine } from './state-machine.js'
+import { type ReadOutcome, WaitingReads } from './waiting-reads.js'
 
 /** What the host does for its groups. */
 export interface GroupHost {
   markDirty(group: RaftGroup): void
+  /** The peer's next entries are compacted here. */
+  sendSnapshot(group: RaftGroup, peer: NodeId): void
+  /** Who is in the group may have changed. */
+  membersChanged(group: RaftGroup): void
   fatal(error: Error): void
 }
 
@@ -53,43 +38,50 @@ export interface Completion {
   readonly messages: RaftMessage[]
 }
 
-const NO_ENTRIES: readonly Entry[] = []
-
-interface WaitingRead {
-  readonly index: LogIndex
-  readonly done: (outcome: ReadOutcome) => void
-}
-
 /** One group of a process: its core, its log and its state machine, without any timer of its own. */
 export class RaftGroup {
   readonly id: RaftGroupId
+  readonly log: GroupStorage
+  readonly machine: StateMachine
   readonly #core: RaftCore
-  readonly #log: GroupLog
-  readonly #machine: StateMachine
   readonly #host: GroupHost
+  readonly #sender: AppendSender
+  readonly #applier: Applier
+  readonly #reads: WaitingReads
 
   #output: RaftOutput | undefined
   readonly #outstanding: Completion[] = []
-  #applying = false
-  /** Peers whose appends wait for the disk. */
-  readonly #readsForPeers = new Map<NodeId, Promise<void>>()
-  #applyTo: LogIndex = 0
-  #nextToken = 1
-  readonly #askedReads = new Map<number, (outcome: ReadOutcome) => void>()
-  #waitingReads: WaitingRead[] = []
+  #configurationIndex: LogIndex
   #closed = false
 
   constructor(parts: {
     readonly core: RaftCore
-    readonly log: GroupLog
+    readonly log: GroupStorage
     readonly machine: StateMachine
     readonly host: GroupHost
+    readonly outbox: Outbox
   }) {
-    this.id = parts.core.group
-    this.#core = parts.core
-    this.#log = parts.log
-    this.#machine = parts.machine
-    this.#host = parts.host
+    const { core, log, machine, host, outbox } = parts
+    this.id = core.group
+    this.log = log
+    this.machine = machine
+    this.#core = core
+    this.#host = host
+    this.#configurationIndex = core.configurationIndex
+    this.#sender = new AppendSender({
+      log,
+      outbox,
+      term: () => (this.isLeader ? core.term : undefined),
+      sent: () => host.markDirty(this),
+      failed: (error) => host.fatal(error),
+    })
+    this.#applier = new Applier({
+      log,
+      machine,
+      applied: (index) => this.#appliedTo(index),
+      failed: (error) => host.fatal(error),
+    })
+    this.#reads = new WaitingReads(core)
   }
 
   get state(): GroupState {
@@ -97,7 +89,16 @@ export class RaftGroup {
   }
 
   get isLeader(): boolean {
-    return this.#core.role === Role.LEADER
+    return !this.#closed && this.#core.role === Role.LEADER
+  }
+
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
+  /** No ticks are needed until something else happens. */
+  get isQuiesced(): boolean {
+    return this.#core.isQuiesced
   }
 
   get commit(): LogIndex {
@@ -108,16 +109,23 @@ export class RaftGroup {
     return this.#core.applied
   }
 
-  get log(): GroupLog {
-    return this.#log
+  /** In force here: the latest in the log, committed or not. */
+  get configuration(): Configuration {
+    return this.#core.configuration
   }
 
-  get voters(): readonly NodeId[] {
-    return this.#core.voters
+  /** False while a change of the configuration is on its way. */
+  get isConfigurationCommitted(): boolean {
+    return this.#core.configurationIndex <= this.#core.commit
+  }
+
+  /** The configuration at an entry from the compacted end on, encoded: part of a snapshot of it. */
+  configurationAt(index: LogIndex): Uint8Array {
+    return this.#core.configurationAt(index)
   }
 
   /** What the leader knows of a member; `undefined` on others. */
-  progress(peer: NodeId): ReturnType<RaftCore['progress']> {
+  progress(peer: NodeId): PeerProgress | undefined {
     return this.#core.progress(peer)
   }
 
@@ -127,9 +135,20 @@ export class RaftGroup {
   }
 
   /** Appends commands to the log, if this node leads. The bytes must not change afterwards. */
-  propose(commands: readonly Uint8Array[]): ProposeOutcome {
+  propose(commands: readonly Uint8Array[]): ProposeResult {
     if (this.#closed) return { kind: 'not-leader', leader: 0 }
     const outcome = this.#core.propose(commands.map((data) => ({ kind: EntryKind.COMMAND, data })))
+    this.#host.markDirty(this)
+    return outcome
+  }
+
+  /**
+   * Changes who is in the group, if this node leads. Accepted, it is in force; it is done when
+   * `isConfigurationCommitted` and the configuration is not joint any more.
+   */
+  changeConfiguration(change: ConfigurationChange): ConfigurationResult {
+    if (this.#closed) return { kind: 'not-leader', leader: 0 }
+    const outcome = this.#core.changeConfiguration(change)
     this.#host.markDirty(this)
     return outcome
   }
@@ -140,13 +159,7 @@ export class RaftGroup {
       done({ kind: 'not-leader', leader: 0 })
       return
     }
-    const token = this.#nextToken++
-    const asked = this.#core.readIndex(token)
-    if (asked.kind !== 'accepted') {
-      done({ kind: 'not-leader', leader: asked.leader })
-      return
-    }
-    this.#askedReads.set(token, done)
+    this.#reads.ask(done)
     this.#host.markDirty(this)
   }
 
@@ -162,9 +175,23 @@ export class RaftGroup {
     this.#host.markDirty(this)
   }
 
+  /** Closes the group to everything and answers what waits. */
+  close(): void {
+    this.#closed = true
+    this.#applier.close()
+    this.#reads.close()
+  }
+
+  // What follows is for the host.
+
   tick(): void {
     this.#core.tick()
     if (this.#core.hasOutput()) this.#host.markDirty(this)
+  }
+
+  wake(): void {
+    this.#core.wake()
+    this.#host.markDirty(this)
   }
 
   receive(message: RaftMessage, entries: readonly Entry[]): void {
@@ -175,31 +202,43 @@ export class RaftGroup {
 
   unreachable(peer: NodeId): void {
     this.#core.unreachable(peer)
+    if (this.#core.hasOutput()) this.#host.markDirty(this)
+  }
+
+  snapshotFailed(peer: NodeId): void {
+    if (this.#closed) return
+    this.#core.snapshotFailed(peer)
     this.#host.markDirty(this)
   }
 
-  /** Refuses everything from here on and answers what waits. */
-  close(): void {
-    this.#closed = true
-    this.#refuseReads([...this.#askedReads.keys()])
-    for (const read of this.#waitingReads) read.done({ kind: 'not-leader', leader: 0 })
-    this.#waitingReads = []
+  /** Takes a snapshot that another member sent, unless the log has got as far by itself. */
+  async restore(source: SnapshotSource): Promise<void> {
+    const { meta } = source
+    const isNews = !this.#closed && !this.isLeader && meta.index > this.#core.commit
+    if (isNews) await this.#applier.restore(source)
+    else await source.close()
+    if (this.#closed) return
+    this.#core.restoreSnapshot(meta)
+    this.#applier.resume()
+    this.#host.markDirty(this)
   }
 
   /**
    * First half of a turn: takes what the core wants and hands out what must be stored. Nothing else
    * happens until the log has the writes, so that the core is not called before its log is current.
    */
-  collect(writes: WalWrite[], completions: Completion[]): void {
+  collect(writes: LogWrite[], completions: Completion[]): void {
     if (this.#closed || !this.#core.hasOutput()) return
     const output = this.#core.take()
     this.#output = output
     if (output.persistId === 0) return
+    const { hardState, snapshot, truncateFrom, entries } = output
     writes.push({
       group: this.id,
-      ...(output.hardState === undefined ? {} : { hardState: output.hardState }),
-      ...(output.truncateFrom === undefined ? {} : { truncateFrom: output.truncateFrom }),
-      entries: output.entries,
+      ...(hardState === undefined ? {} : { hardState }),
+      ...(snapshot === undefined ? {} : { snapshot }),
+      ...(truncateFrom === undefined ? {} : { truncateFrom }),
+      entries,
     })
     const completion = { group: this, persistId: output.persistId, messages: [...output.sendAfterPersist] }
     completions.push(completion)
@@ -207,135 +246,40 @@ export class RaftGroup {
   }
 
   /** Second half: sends, answers reads, applies. The log has the writes, though not yet on disk. */
-  carryOut(outbox: Outbox): void {
+  carryOut(): void {
     const output = this.#output
     if (output === undefined) return
     this.#output = undefined
-    this.#sendAll(output.sendNow, outbox)
+    for (const message of output.sendNow) this.#sender.send(this, message)
     if (output.persistId === 0 && output.sendAfterPersist.length > 0) {
       const last = this.#outstanding.at(-1)
-      if (last === undefined) this.#sendAll(output.sendAfterPersist, outbox)
+      if (last === undefined) for (const message of output.sendAfterPersist) this.#sender.send(this, message)
       else last.messages.push(...output.sendAfterPersist)
     }
-    if (output.stateChanged) this.#machine.stateChanged(this.state)
-    this.#collectReads(output)
-    if (output.applyTo >= output.applyFrom) {
-      this.#applyTo = output.applyTo
-      this.#apply(output.applyFrom)
+    if (this.#core.configurationIndex !== this.#configurationIndex) {
+      this.#configurationIndex = this.#core.configurationIndex
+      this.#host.membersChanged(this)
     }
+    if (output.stateChanged) this.machine.stateChanged(this.state)
+    for (const peer of output.snapshotTo) this.#host.sendSnapshot(this, peer)
+    this.#reads.settle(output)
+    if (output.snapshot !== undefined) this.#appliedTo(output.snapshot.index)
+    if (output.applyTo >= output.applyFrom) this.#applier.apply(output.applyFrom, output.applyTo)
   }
 
-  persisted(completion: Completion, outbox: Outbox): void {
+  persisted(completion: Completion): void {
     const first = this.#outstanding.shift()
     invariant(first === completion, 'the log completes writes in the order it got them')
     if (this.#closed) return
     this.#core.persisted(completion.persistId)
-    this.#sendAll(completion.messages, outbox)
+    for (const message of completion.messages) this.#sender.send(this, message)
     this.#host.markDirty(this)
-  }
-
-  #collectReads(output: RaftOutput): void {
-    this.#refuseReads(output.readsRefused)
-    for (const { token, index } of output.reads) {
-      const done = this.#askedReads.get(token)
-      if (done === undefined) continue
-      this.#askedReads.delete(token)
-      if (index <= this.#core.applied) done({ kind: 'ready', index })
-      else this.#waitingReads.push({ index, done })
-    }
-  }
-
-  #sendAll(messages: readonly RaftMessage[], outbox: Outbox): void {
-    for (const message of messages) this.#send(message, outbox)
-  }
-
-  #refuseReads(tokens: readonly number[]): void {
-    for (const token of tokens) {
-      const done = this.#askedReads.get(token)
-      this.#askedReads.delete(token)
-      done?.({ kind: 'not-leader', leader: this.#core.leader })
-    }
-  }
-
-  #send(message: RaftMessage, outbox: Outbox): void {
-    if (message.kind !== MessageKind.APPEND || message.count === 0) {
-      outbox.add({ group: this.id, message, entries: NO_ENTRIES })
-      return
-    }
-    const earlier = this.#readsForPeers.get(message.to)
-    const to = message.index + message.count
-    const entries = earlier === undefined ? this.#log.slice(message.index + 1, to) : undefined
-    if (entries !== undefined) {
-      outbox.add({ group: this.id, message, entries })
-      return
-    }
-    // One after the other: an append that overtakes the one before it would be refused.
-    const reading = (earlier ?? Promise.resolve()).then(() => this.#sendFromDisk(message, outbox))
-    this.#readsForPeers.set(message.to, reading)
-    void reading.then(() => {
-      if (this.#readsForPeers.get(message.to) === reading) this.#readsForPeers.delete(message.to)
-    })
-  }
-
-  /** Entries that are no longer in memory: the disk answers later, and by then the term may have moved on. */
-  async #sendFromDisk(message: RaftMessage, outbox: Outbox): Promise<void> {
-    try {
-      const first = message.index + 1
-      if (!this.#mayStillSend(message)) return
-      const entries = await this.#log.read(first, message.index + message.count, Number.MAX_SAFE_INTEGER)
-      if (!this.#mayStillSend(message) || entries.length !== message.count) return
-      outbox.add({ group: this.id, message, entries })
-      this.#host.markDirty(this)
-    } catch (error) {
-      if (this.#mayStillSend(message)) this.#host.fatal(toError(error))
-    }
-  }
-
-  #mayStillSend(message: RaftMessage): boolean {
-    const current = !this.#closed && this.isLeader && this.#core.term === message.term
-    return current && this.#log.compactedIndex <= message.index
-  }
-
-  #apply(from: LogIndex): void {
-    invariant(!this.#applying, 'the next range comes after the last one is applied')
-    const entries = this.#log.slice(from, this.#applyTo)
-    if (entries !== undefined) {
-      this.#applyEntries(entries)
-      return
-    }
-    this.#applying = true
-    void this.#applyFromDisk(from)
-  }
-
-  async #applyFromDisk(from: LogIndex): Promise<void> {
-    try {
-      let next = from
-      while (next <= this.#applyTo) {
-        const entries = await this.#log.read(next, this.#applyTo, APPLY_READ_BYTES)
-        if (this.#closed) return
-        this.#machine.apply(entries)
-        next += entries.length
-      }
-      this.#applying = false
-      this.#appliedTo(this.#applyTo)
-    } catch (error) {
-      this.#host.fatal(toError(error))
-    }
-  }
-
-  #applyEntries(entries: readonly Entry[]): void {
-    this.#machine.apply(entries)
-    this.#appliedTo(this.#applyTo)
   }
 
   #appliedTo(index: LogIndex): void {
+    if (this.#closed) return
     this.#core.appliedTo(index)
+    this.#reads.appliedTo(index)
     this.#host.markDirty(this)
-    if (this.#waitingReads.length === 0) return
-    const ready = this.#waitingReads.filter((read) => read.index <= index)
-    this.#waitingReads = this.#waitingReads.filter((read) => read.index > index)
-    for (const read of ready) read.done({ kind: 'ready', index: read.index })
   }
 }
-
-const APPLY_READ_BYTES = 4 * 1024 * 1024

@@ -1,11 +1,14 @@
 import { invariant, type Random, toError } from '@sluice/foundation'
+import { membersOf } from '../core/configuration.js'
 import { RaftCore } from '../core/core.js'
-import type { LogIndex, NodeId, RaftGroupId } from '../core/types.js'
-import type { Wal } from '../wal/wal.js'
-import type { WalWrite } from '../wal/group-log.js'
-import { decodeFrame } from './codec.js'
+import type { LogIndex, NodeId, RaftGroupId, SnapshotMeta } from '../core/types.js'
+import type { GroupStorage, LogStore, LogWrite } from '../storage/log-store.js'
+import { decodeFrame, incarnationOf, isMessageFrame } from './codec.js'
 import { Outbox, type RaftTransport } from './outbox.js'
-import { type Completion, type GroupHost, RaftGroup, type StateMachine } from './raft-group.js'
+import { PeerWatch } from './peer-watch.js'
+import { type Completion, type GroupHost, RaftGroup } from './raft-group.js'
+import type { SnapshotCarrier, SnapshotSource, StateMachine } from './state-machine.js'
+import { eventLoop, type TurnScheduler } from './turn-scheduler.js'
 
 export interface RaftTimings {
   /** Length of one tick, milliseconds. Default 100. */
@@ -14,18 +17,33 @@ export interface RaftTimings {
   readonly electionTicks: number
   /** Ticks between two heartbeats. Default 3. */
   readonly heartbeatTicks: number
+  /** A group in which nothing happened for so many ticks costs nothing until something does; 0: never. Default 10. */
+  readonly quiesceTicks: number
+  /** A node whose disk has not answered for so long stops leading, milliseconds. Default 5000. */
+  readonly diskStallMs: number
 }
 
-export const DEFAULT_TIMINGS: RaftTimings = { tickMs: 100, electionTicks: 10, heartbeatTicks: 3 }
+export const DEFAULT_TIMINGS: RaftTimings = {
+  tickMs: 100,
+  electionTicks: 10,
+  heartbeatTicks: 3,
+  quiesceTicks: 10,
+  diskStallMs: 5000,
+}
 
 export interface RaftHostOptions {
   readonly nodeId: NodeId
-  readonly wal: Wal
+  readonly store: LogStore
   readonly transport: RaftTransport
   readonly random: Random
-  readonly timings?: RaftTimings
+  readonly timings?: Partial<RaftTimings>
+  readonly scheduler?: TurnScheduler
+  /** Needed by groups whose machines have snapshots. */
+  readonly snapshots?: SnapshotCarrier
   /** Something broke that no retry mends: the process must end. */
   readonly onFatal: (error: Error) => void
+  /** A snapshot could not be opened, or did not arrive; it is tried again. */
+  readonly onSnapshotFailed?: (group: RaftGroupId, peer: NodeId, error: Error) => void
 }
 
 export interface GroupSettings {
@@ -33,9 +51,13 @@ export interface GroupSettings {
   /** 16 bytes that tell this group from any other that ever had its id. */
   readonly uuid: Uint8Array
   readonly name: string
+  /** The group's first voters, the same on all of its first members; none on a node that is to be added. */
   readonly voters: readonly NodeId[]
+  readonly learners?: readonly NodeId[]
   /** What the state machine holds already, for example in a database. */
   readonly applied: LogIndex
+  /** A snapshot that the machine was made from: the log follows it, when a crash came between the two. */
+  readonly snapshot?: SnapshotMeta
   readonly machine: StateMachine
 }
 
@@ -43,39 +65,60 @@ const INFLIGHT_MESSAGES_MAX = 64
 const INFLIGHT_BYTES_MAX = 8 * 1024 * 1024
 const APPEND_BYTES_MAX = 1024 * 1024
 const UNCOMMITTED_BYTES_MAX = 64 * 1024 * 1024
+/** Groups that are woken in one tick when a peer comes or goes, so that thousands do not elect at once. */
+const WAKES_PER_TICK = 256
+/** Ticks before a snapshot that did not arrive is tried again. */
+const SNAPSHOT_RETRY_TICKS = 10
 
 /**
  * The Raft groups of one process, on one ticker and one log. Whatever happens marks groups dirty; one
  * turn of the event loop then takes care of all of them: one write and one sync, one frame per peer.
+ * Quiesced groups are not even ticked; what keeps them safe is that processes watch each other.
  */
 export class RaftHost implements GroupHost {
   readonly #options: RaftHostOptions
   readonly #timings: RaftTimings
+  readonly #scheduler: TurnScheduler
   readonly #outbox: Outbox
+  readonly #watch: PeerWatch
   readonly #groups = new Map<RaftGroupId, RaftGroup>()
+  readonly #incarnations = new Map<RaftGroupId, number>()
+  /** Those that need ticks. */
+  readonly #awake = new Set<RaftGroup>()
+  readonly #toWake = new Map<RaftGroup, NodeId>()
+  readonly #snapshotRetries: { readonly group: RaftGroup; readonly peer: NodeId; ticksLeft: number }[] = []
   #dirty = new Set<RaftGroup>()
+  #ticksToBeat = 0
   #scheduled = false
   #stopped = false
-  #ticker: NodeJS.Timeout | undefined
+  #stopTicker: (() => void) | undefined
 
   constructor(options: RaftHostOptions) {
     this.#options = options
-    this.#timings = options.timings ?? DEFAULT_TIMINGS
+    this.#timings = { ...DEFAULT_TIMINGS, ...options.timings }
+    this.#scheduler = options.scheduler ?? eventLoop
     this.#outbox = new Outbox(options.transport)
+    this.#watch = new PeerWatch({
+      silentTicksMax: this.#timings.electionTicks,
+      onDown: (peer) => this.#onPeerDown(peer),
+      onUp: (peer) => this.#onPeerUp(peer),
+    })
   }
 
   start(): void {
-    invariant(this.#ticker === undefined, 'a host starts once')
-    this.#ticker = setInterval(() => {
-      for (const group of this.#groups.values()) group.tick()
-    }, this.#timings.tickMs)
+    invariant(this.#stopTicker === undefined, 'a host starts once')
+    this.#stopTicker = this.#scheduler.every(this.#timings.tickMs, () => this.tick())
   }
 
   /** Takes no more input and answers what waits. What the log was given is still written by its `close`. */
   stop(): void {
     this.#stopped = true
-    clearInterval(this.#ticker)
+    this.#stopTicker?.()
     for (const group of this.#groups.values()) group.close()
+  }
+
+  get isStopped(): boolean {
+    return this.#stopped
   }
 
   group(id: RaftGroupId): RaftGroup | undefined {
@@ -86,33 +129,61 @@ export class RaftHost implements GroupHost {
     return this.#groups.values()
   }
 
+  /** Groups that are ticked; the others wait for something to happen. */
+  get awakeCount(): number {
+    return this.#awake.size
+  }
+
   /** Starts a group: from its log when there is one of the same incarnation, else empty. */
   openGroup(settings: GroupSettings): RaftGroup {
+    const { nodeId, store, random } = this.#options
     invariant(!this.#groups.has(settings.id), `group ${settings.id} is open already`)
-    const log =
-      this.#options.wal.group(settings.id) ??
-      this.#options.wal.createGroup(settings.id, settings.uuid, settings.name)
+    const log = store.group(settings.id) ?? store.createGroup(settings.id, settings.uuid, settings.name)
     const same = log.uuid.every((byte, i) => byte === settings.uuid[i])
     invariant(same, `the log's group ${settings.id} is another incarnation`)
+    if (settings.snapshot !== undefined) this.#followSnapshot(log, settings.snapshot)
     const core = new RaftCore({
-      id: this.#options.nodeId,
+      id: nodeId,
       group: settings.id,
       voters: settings.voters,
+      ...(settings.learners === undefined ? {} : { learners: settings.learners }),
       electionTicks: this.#timings.electionTicks,
       heartbeatTicks: this.#timings.heartbeatTicks,
+      quiesceTicks: this.#timings.quiesceTicks,
       inflightMessagesMax: INFLIGHT_MESSAGES_MAX,
       inflightBytesMax: INFLIGHT_BYTES_MAX,
       appendBytesMax: APPEND_BYTES_MAX,
       uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
-      random: this.#options.random,
+      random,
       log,
       hardState: log.hardState,
       applied: settings.applied,
     })
-    const group = new RaftGroup({ core, log, machine: settings.machine, host: this })
+    const group = new RaftGroup({ core, log, machine: settings.machine, host: this, outbox: this.#outbox })
     this.#groups.set(settings.id, group)
+    this.#incarnations.set(settings.id, incarnationOf(settings.uuid))
+    this.#watch.add(this.#othersIn(group))
     this.markDirty(group)
     return group
+  }
+
+  /** Stops a group; its log stays. */
+  closeGroup(id: RaftGroupId): void {
+    const group = this.#groups.get(id)
+    if (group === undefined) return
+    group.close()
+    this.#groups.delete(id)
+    this.#incarnations.delete(id)
+    this.#awake.delete(group)
+    this.#toWake.delete(group)
+    this.#options.snapshots?.cancel(id)
+    this.#watch.retain(this.#members())
+  }
+
+  /** Stops a group and forgets its log. The id may come back with another uuid only. */
+  removeGroup(id: RaftGroupId): void {
+    this.closeGroup(id)
+    if (this.#options.store.group(id) !== undefined) this.#options.store.removeGroup(id)
   }
 
   /**
@@ -121,29 +192,168 @@ export class RaftHost implements GroupHost {
    */
   receive(from: NodeId, frame: Uint8Array): void {
     if (this.#stopped) return
-    for (const { group, message, entries } of decodeFrame(frame, { from, to: this.#options.nodeId }))
-      this.#groups.get(group)?.receive(message, entries)
+    this.#watch.heard(from)
+    if (!isMessageFrame(frame)) {
+      this.#options.snapshots?.receive(from, frame)
+      return
+    }
+    for (const { group, incarnation, message, entries } of decodeFrame(frame, {
+      from,
+      to: this.#options.nodeId,
+    }))
+      if (this.#incarnations.get(group) === incarnation) this.#groups.get(group)?.receive(message, entries)
   }
 
   /** The connection to a peer broke: what was sent may be lost. */
   peerDown(peer: NodeId): void {
-    if (this.#stopped) return
-    for (const group of this.#groups.values()) if (group.voters.includes(peer)) group.unreachable(peer)
+    if (!this.#stopped) this.#watch.lost(peer)
   }
 
-  compact(group: RaftGroup, index: LogIndex): void {
-    if (!this.#stopped && index > group.log.compactedIndex) this.#options.wal.compact(group.id, index)
+  /** A whole snapshot arrived, for a group of this process. */
+  snapshotReceived(id: RaftGroupId, source: SnapshotSource): void {
+    const group = this.#groups.get(id)
+    if (this.#stopped || group === undefined) void source.close()
+    else group.restore(source).catch((error: unknown) => this.fatal(toError(error)))
   }
+
+  /** A snapshot did not get to the peer, or its acknowledgement does not come: it is tried again, later. */
+  snapshotEnded(id: RaftGroupId, peer: NodeId): void {
+    const group = this.#groups.get(id)
+    if (group === undefined) return
+    this.#snapshotRetries.push({ group, peer, ticksLeft: SNAPSHOT_RETRY_TICKS })
+  }
+
+  /** Forgets a group's log up to `index`, which its state machine must hold durably. */
+  compact(group: RaftGroup, index: LogIndex): void {
+    if (!this.#stopped && index > group.log.compactedIndex) this.#options.store.compact(group.id, index)
+  }
+
+  /** One tick. Called by the ticker. */
+  tick(): void {
+    if (this.#stopped) return
+    try {
+      // A leader whose disk hangs is no leader: it falls silent, and the others elect another one.
+      const isStalled = this.#options.store.stalledMs > this.#timings.diskStallMs
+      for (const group of this.#awake) {
+        if (!(isStalled && group.isLeader)) group.tick()
+        if (group.isQuiesced) this.#awake.delete(group)
+      }
+      this.#watch.tick()
+      this.#wakeSome()
+      this.#retrySnapshots()
+      this.#options.snapshots?.tick()
+      if (++this.#ticksToBeat < this.#timings.heartbeatTicks || isStalled) return
+      this.#ticksToBeat = 0
+      for (const peer of this.#watch.peers()) this.#outbox.beat(peer)
+    } catch (error) {
+      this.fatal(toError(error))
+    }
+  }
+
+  // What follows is for the groups.
 
   markDirty(group: RaftGroup): void {
+    if (group.isClosed) return
     this.#dirty.add(group)
-    if (this.#scheduled || this.#stopped) return
-    this.#scheduled = true
-    setImmediate(this.#turn)
+    this.#awake.add(group)
+    this.#schedule()
+  }
+
+  membersChanged(group: RaftGroup): void {
+    this.#watch.add(this.#othersIn(group))
+    this.#watch.retain(this.#members())
+  }
+
+  sendSnapshot(group: RaftGroup, peer: NodeId): void {
+    const carrier = this.#options.snapshots
+    if (carrier === undefined || group.machine.openSnapshot === undefined) return
+    const { term } = group.state
+    group.machine.openSnapshot().then(
+      (source) => {
+        if (group.isLeader && group.state.term === term)
+          carrier.offer({ group: group.id, uuid: group.log.uuid, peer, term }, source)
+        else void source.close()
+      },
+      (error: unknown) => {
+        this.#options.onSnapshotFailed?.(group.id, peer, toError(error))
+        this.snapshotEnded(group.id, peer)
+      },
+    )
   }
 
   fatal(error: Error): void {
     this.#options.onFatal(error)
+  }
+
+  /** Its log ends before the snapshot, or differs from it: the machine is what counts. */
+  #followSnapshot(log: GroupStorage, snapshot: SnapshotMeta): void {
+    const { index, term } = snapshot
+    if (index === 0 || log.compactedIndex > index || log.term(index) === term) return
+    const { hardState } = log
+    const isLater = term > hardState.term
+    this.#options.store.append(
+      [
+        {
+          group: log.id,
+          hardState: {
+            term: Math.max(term, hardState.term),
+            vote: isLater ? 0 : hardState.vote,
+            commit: Math.max(index, hardState.commit),
+          },
+          snapshot,
+        },
+      ],
+      () => undefined,
+    )
+  }
+
+  #members(): Set<NodeId> {
+    const members = new Set<NodeId>()
+    for (const group of this.#groups.values()) for (const id of this.#othersIn(group)) members.add(id)
+    return members
+  }
+
+  #othersIn(group: RaftGroup): readonly NodeId[] {
+    return membersOf(group.configuration).filter((id) => id !== this.#options.nodeId)
+  }
+
+  #onPeerDown(peer: NodeId): void {
+    this.#options.snapshots?.peerDown(peer)
+    for (const group of this.#groups.values()) {
+      if (group.isQuiesced && group.state.leader === peer) this.#toWake.set(group, peer)
+      else group.unreachable(peer)
+    }
+  }
+
+  /** Groups that were left without the peer have something to tell it. */
+  #onPeerUp(peer: NodeId): void {
+    for (const group of this.#groups.values())
+      if (group.isQuiesced && group.progress(peer)?.isLost === true) this.#toWake.set(group, peer)
+  }
+
+  #wakeSome(): void {
+    let count = 0
+    for (const [group, peer] of this.#toWake) {
+      if (++count > WAKES_PER_TICK) return
+      this.#toWake.delete(group)
+      if (!group.isLeader) group.unreachable(peer)
+      group.wake()
+    }
+  }
+
+  #retrySnapshots(): void {
+    for (let i = this.#snapshotRetries.length - 1; i >= 0; i--) {
+      const retry = this.#snapshotRetries[i]!
+      if (--retry.ticksLeft > 0) continue
+      this.#snapshotRetries.splice(i, 1)
+      retry.group.snapshotFailed(retry.peer)
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#stopped) return
+    this.#scheduled = true
+    this.#scheduler.soon(this.#turn)
   }
 
   readonly #turn = (): void => {
@@ -152,12 +362,12 @@ export class RaftHost implements GroupHost {
     try {
       const dirty = this.#dirty
       this.#dirty = new Set()
-      const writes: WalWrite[] = []
+      const writes: LogWrite[] = []
       const completions: Completion[] = []
       for (const group of dirty) group.collect(writes, completions)
-      if (writes.length > 0) this.#options.wal.append(writes, () => this.#persisted(completions))
-      for (const group of dirty) group.carryOut(this.#outbox)
-      this.#outbox.flush()
+      if (writes.length > 0) this.#options.store.append(writes, () => this.#persisted(completions))
+      for (const group of dirty) group.carryOut()
+      if (this.#outbox.flush()) this.#schedule()
     } catch (error) {
       this.fatal(toError(error))
     }
@@ -166,7 +376,7 @@ export class RaftHost implements GroupHost {
   #persisted(completions: readonly Completion[]): void {
     if (this.#stopped) return
     try {
-      for (const completion of completions) completion.group.persisted(completion, this.#outbox)
+      for (const completion of completions) completion.group.persisted(completion)
       // The answers that waited for the disk leave with whatever they allow next.
       this.#turn()
     } catch (error) {

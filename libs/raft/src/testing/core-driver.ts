@@ -13,7 +13,7 @@ import {
   type RaftMessage,
   Role,
 } from '../core/types.js'
-import { MemoryLog } from './memory-log.js'
+import { MemoryLog } from '../storage/memory-log.js'
 
 /** A message with its entries, as it would arrive. */
 export interface Envelope {

@@ -7,7 +7,7 @@ export {
   nodeId,
 } from './core-driver.js'
 export { InvariantBroken, type InvariantCheck, type ObservedNode } from './invariants/invariant-check.js'
-export { MemoryLog } from './memory-log.js'
+export { MemoryLog } from '../storage/memory-log.js'
 export { ScriptCluster } from './script-cluster.js'
 export { type Sabotage } from './sim-node.js'
 export { simulate, SimulationFailure } from './simulate.js'

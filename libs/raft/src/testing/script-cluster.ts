@@ -78,7 +78,7 @@ export class ScriptCluster {
     const old = this.node(id)
     const driver = new CoreDriver({
       id: nodeId(id),
-      voters: old.core.voters,
+      voters: old.core.configuration.voters,
       seed: id + 100,
       log: old.log,
       hardState: old.hardState,

@@ -1,6 +1,6 @@
 import type { Random } from '@sluice/foundation'
 import type { HardState, LogIndex, RaftOutput } from '../core/types.js'
-import { MemoryLog } from './memory-log.js'
+import { MemoryLog } from '../storage/memory-log.js'
 
 interface Write {
   readonly output: Pick<RaftOutput, 'hardState' | 'truncateFrom' | 'entries'>

@@ -19,7 +19,7 @@ import {
 import type { Envelope } from './core-driver.js'
 import { commandOf, fingerprint, serialOf } from './invariants/fingerprint.js'
 import type { InvariantCheck, ObservedNode } from './invariants/invariant-check.js'
-import type { MemoryLog } from './memory-log.js'
+import type { MemoryLog } from '../storage/memory-log.js'
 import type { SimDisk } from './sim-disk.js'
 import type { Trace } from './trace.js'
 

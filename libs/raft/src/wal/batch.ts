@@ -1,4 +1,4 @@
-import type { Entry, HardState, LogIndex, RaftGroupId, Term } from '../core/types.js'
+import type { Entry, HardState, LogIndex, RaftGroupId, SnapshotMeta, Term } from '../core/types.js'
 import { BATCH_HEADER_BYTES, BatchFlag, finishBatch, padded, putU64, viewOf } from './format.js'
 import type { GroupDefinition, GroupSummary } from './group-definition.js'
 import {
@@ -7,6 +7,7 @@ import {
   HARD_STATE_BYTES,
   RECORD_HEADER_BYTES,
   RecordType,
+  SNAPSHOT_HEAD_BYTES,
   SUMMARY_HEAD_BYTES,
 } from './record.js'
 
@@ -90,6 +91,18 @@ export class Batch {
     putU64(this.slab.view, at + 8, term)
   }
 
+  addSnapshot(group: RaftGroupId, snapshot: SnapshotMeta): void {
+    const { index, term, configuration } = snapshot
+    const at = this.#record(RecordType.SNAPSHOT, group, SNAPSHOT_HEAD_BYTES + configuration.length)
+    putU64(this.slab.view, at, index)
+    putU64(this.slab.view, at + 8, term)
+    this.slab.bytes.set(configuration, at + SNAPSHOT_HEAD_BYTES)
+  }
+
+  addBase(group: RaftGroupId, configuration: Uint8Array): void {
+    this.slab.bytes.set(configuration, this.#record(RecordType.BASE, group, configuration.length))
+  }
+
   addDelete(group: RaftGroupId): void {
     this.#record(RecordType.GROUP_DEL, group, 0)
   }
@@ -142,6 +155,7 @@ export class Batch {
       bytes.set(name, at + SUMMARY_HEAD_BYTES)
       at += SUMMARY_HEAD_BYTES + name.length
     }
+    for (const { id, base } of summaries) if (base !== undefined) this.addBase(id, base)
   }
 
   /** The bytes to write at `offset`, and their CRC; nothing can be added afterwards. */

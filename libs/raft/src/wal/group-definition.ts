@@ -20,6 +20,8 @@ export interface GroupSummary extends GroupDefinition {
   readonly compactedTerm: Term
   readonly lastIndex: LogIndex
   readonly lastTerm: Term
+  /** The configuration at the compacted index, when it is not the group's initial one; in a record of its own. */
+  readonly base?: Uint8Array | undefined
 }
 
 export const EMPTY_HARD_STATE: HardState = { term: 0, vote: 0, commit: 0 }

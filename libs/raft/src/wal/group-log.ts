@@ -1,4 +1,13 @@
-import type { Entry, HardState, LogIndex, LogView, RaftGroupId, Term } from '../core/types.js'
+import {
+  type Entry,
+  EntryKind,
+  type HardState,
+  type LogIndex,
+  type RaftGroupId,
+  type SnapshotMeta,
+  type Term,
+} from '../core/types.js'
+import type { GroupStorage } from '../storage/log-store.js'
 import type { BatchReader } from './batch-reader.js'
 import type { EntryCache } from './entry-cache.js'
 import { EntryIndex, type EntryLocation } from './entry-index.js'
@@ -6,16 +15,6 @@ import { EntryTail } from './entry-tail.js'
 import { WalRangeError } from './errors.js'
 import { EMPTY_HARD_STATE, type GroupDefinition, type GroupSummary } from './group-definition.js'
 import { TermRuns } from './term-runs.js'
-
-/** What one group wants stored, in this order; all of it or nothing survives a crash. */
-export interface WalWrite {
-  readonly group: RaftGroupId
-  readonly hardState?: HardState
-  /** The log loses everything from here on before `entries` are added. */
-  readonly truncateFrom?: LogIndex
-  /** Follow the last entry without gaps. Neither they nor their data may change afterwards: they are kept. */
-  readonly entries?: readonly Entry[]
-}
 
 /** Where entries that are next to each other were written. */
 export interface EntriesPlace {
@@ -32,16 +31,19 @@ const UNKNOWN_TERM = -1
  * One group's log as it will be once everything handed to the WAL is on disk. The WAL alone changes it;
  * everybody else reads.
  */
-export class GroupLog implements LogView {
+export class GroupLog implements GroupStorage {
   readonly id: RaftGroupId
   readonly uuid: Uint8Array
   readonly name: string
-  readonly #terms: TermRuns
-  readonly #index: EntryIndex
+  #terms: TermRuns
+  #index: EntryIndex
   readonly #tail: EntryTail
   readonly #cache: EntryCache
   readonly #reader: BatchReader
   #hardState: HardState
+  #base: Uint8Array | undefined
+  /** The CONFIGURATION entries in the log, few. */
+  #configurations: Entry[] = []
   #isDefined: boolean
 
   /** @param from a definition for a new group, a checkpoint's summary for one whose records may be gone */
@@ -82,6 +84,14 @@ export class GroupLog implements LogView {
 
   get lastIndex(): LogIndex {
     return this.#index.last
+  }
+
+  get baseConfiguration(): Uint8Array | undefined {
+    return this.#base
+  }
+
+  configurationEntries(): readonly Entry[] {
+    return this.#configurations
   }
 
   term(index: LogIndex): Term | undefined {
@@ -153,7 +163,8 @@ export class GroupLog implements LogView {
   get summary(): GroupSummary {
     const { id, uuid, name, hardState, compactedIndex, compactedTerm, lastIndex } = this
     const lastTerm = this.#terms.lastTerm
-    return { id, uuid, name, hardState, compactedIndex, compactedTerm, lastIndex, lastTerm }
+    const base = this.#base
+    return { id, uuid, name, hardState, compactedIndex, compactedTerm, lastIndex, lastTerm, base }
   }
 
   markDefined(): void {
@@ -190,7 +201,28 @@ export class GroupLog implements LogView {
   truncateFrom(index: LogIndex, lsn: number): void {
     this.#index.truncateFrom(index)
     this.#terms.truncateFrom(index)
+    this.#configurations = this.#configurations.filter((entry) => entry.index < index)
     this.#cache.truncateFrom(this.#tail, index, lsn)
+  }
+
+  setBase(configuration: Uint8Array): void {
+    this.#base = configuration
+  }
+
+  /** The base configuration once the log is compacted to `index`. */
+  baseAt(index: LogIndex): Uint8Array | undefined {
+    return this.#configurations.findLast((entry) => entry.index <= index)?.data ?? this.#base
+  }
+
+  /** Empties the log; it goes on behind the snapshot. */
+  restart(snapshot: SnapshotMeta, lsn: number): void {
+    const { index, term, configuration } = snapshot
+    this.#cache.truncateFrom(this.#tail, Math.min(this.compactedIndex + 1, this.#tail.next), lsn)
+    this.#terms = new TermRuns(index, term)
+    this.#index = new EntryIndex(index)
+    this.#tail.skipTo(index + 1)
+    this.#configurations = []
+    this.#base = configuration
   }
 
   /** Adds entries [start, end) of the array, all of one term, written to `place` with batch `lsn`. */
@@ -202,20 +234,28 @@ export class GroupLog implements LogView {
       const { data, kind } = entries[i]!
       this.#index.push(segmentSeq, batchAt, dataAt, data.length, kind)
       dataAt += data.length
+      if (kind === EntryKind.CONFIGURATION) this.#configurations.push({ ...entries[i]!, data: data.slice() })
     }
     this.#cache.add(this.#tail, entries, start, end, lsn)
   }
 
-  /** Adds one entry whose data stays on disk. */
-  recover(term: Term, location: EntryLocation): void {
+  /**
+   * Adds one entry whose data stays on disk.
+   * @param data a view; a copy is kept of that of a configuration
+   */
+  recover(term: Term, location: EntryLocation, data: Uint8Array): void {
     const { segmentSeq, batchAt, dataAt, lengthBytes, kind } = location
-    this.#terms.add(this.lastIndex + 1, term)
+    const index = this.lastIndex + 1
+    this.#terms.add(index, term)
     this.#index.push(segmentSeq, batchAt, dataAt, lengthBytes, kind)
+    if (kind === EntryKind.CONFIGURATION)
+      this.#configurations.push({ index, term, kind, data: Uint8Array.from(data) })
     this.#tail.skipTo(this.#index.last + 1)
   }
 
   compactTo(index: LogIndex, term: Term): void {
     this.#terms.compactTo(index, term)
+    this.#configurations = this.#configurations.filter((entry) => entry.index > index)
     this.#index.dropTo(index)
     this.#cache.dropTo(this.#tail, index)
   }

@@ -5,6 +5,7 @@ import {
   type LogIndex,
   type NodeId,
   type RaftGroupId,
+  type SnapshotMeta,
   type Term,
 } from '../core/types.js'
 import { getU64, viewOf } from './format.js'
@@ -18,9 +19,12 @@ import { type GroupDefinition, type GroupSummary, NAME_BYTES_MAX, UUID_BYTES } f
  *   ENTRIES     term u64 | first index u64 | count u32 | length u32 × count | kind u8 × count | data
  *   TRUNCATE    from u64
  *   COMPACT     up to u64 | term u64
+ *   SNAPSHOT    index u64 | term u64 | configuration           the group's log restarts behind it
  *   GROUP_DEL   nothing
  *   CHECKPOINT  count u32 | per group: id u32 | uuid 16 B | term u64 | commit u64 | vote u32 |
  *               compacted index u64 | its term u64 | last index u64 | its term u64 | nameBytes u16 | name
+ *   BASE        configuration at the compacted index; behind a COMPACT that changed it, and behind
+ *               every CHECKPOINT for each group that has one
  */
 
 export const RecordType = {
@@ -29,8 +33,10 @@ export const RecordType = {
   ENTRIES: 3,
   TRUNCATE: 4,
   COMPACT: 5,
+  SNAPSHOT: 6,
   GROUP_DEL: 7,
   CHECKPOINT: 8,
+  BASE: 9,
 } as const
 export type RecordType = (typeof RecordType)[keyof typeof RecordType]
 
@@ -39,6 +45,7 @@ export const HARD_STATE_BYTES = 20
 export const ENTRIES_HEAD_BYTES = 20
 /** Length and kind of one entry. */
 export const ENTRY_HEAD_BYTES = 5
+export const SNAPSHOT_HEAD_BYTES = 16
 /** Of one group in a checkpoint, without its name. */
 export const SUMMARY_HEAD_BYTES = 74
 
@@ -64,6 +71,16 @@ export type WalRecord =
       readonly index: LogIndex
       readonly term: Term
     }
+  | {
+      readonly type: typeof RecordType.SNAPSHOT
+      readonly group: RaftGroupId
+      readonly snapshot: SnapshotMeta
+    }
+  | {
+      readonly type: typeof RecordType.BASE
+      readonly group: RaftGroupId
+      readonly configuration: Uint8Array
+    }
   | { readonly type: typeof RecordType.GROUP_DEL; readonly group: RaftGroupId }
   | { readonly type: typeof RecordType.CHECKPOINT; readonly summaries: readonly GroupSummary[] }
 
@@ -75,6 +92,11 @@ export class RecordError extends Error {
 /** What a group adds to a checkpoint, bytes. */
 export function summaryBytes(name: string): number {
   return SUMMARY_HEAD_BYTES + Buffer.byteLength(name)
+}
+
+/** What a BASE record takes, bytes. */
+export function baseBytes(configuration: Uint8Array | undefined): number {
+  return configuration === undefined ? 0 : RECORD_HEADER_BYTES + configuration.length
 }
 
 /** What a GROUP_DEF record takes, bytes. */
@@ -128,6 +150,14 @@ function decodeRecord(type: RecordType, group: RaftGroupId, payload: PayloadRead
       return { type, group, from: payload.u64() }
     case RecordType.COMPACT:
       return { type, group, index: payload.u64(), term: payload.u64() }
+    case RecordType.SNAPSHOT:
+      return {
+        type,
+        group,
+        snapshot: { index: payload.u64(), term: payload.u64(), configuration: payload.rest() },
+      }
+    case RecordType.BASE:
+      return { type, group, configuration: payload.rest() }
     case RecordType.GROUP_DEL:
       return { type, group }
     case RecordType.CHECKPOINT:
@@ -200,6 +230,11 @@ class PayloadReader {
   bytes(count: number): Uint8Array {
     const at = this.#take(count)
     return Uint8Array.from(this.#bytes.subarray(at, at + count))
+  }
+
+  /** A copy of everything that is left. */
+  rest(): Uint8Array {
+    return this.bytes(this.#end - this.position)
   }
 
   name(): string {

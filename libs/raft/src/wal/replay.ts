@@ -21,6 +21,8 @@ export class Replay {
   readonly groups = new Map<RaftGroupId, GroupLog>()
   readonly #parts: { readonly cache: EntryCache; readonly reader: BatchReader }
   #hasBase = false
+  /** The whole batch of the first checkpoint is replayed. */
+  #isBaseRead = false
 
   constructor(parts: { readonly cache: EntryCache; readonly reader: BatchReader }) {
     this.#parts = parts
@@ -34,6 +36,7 @@ export class Replay {
     const batch = source.bytes.subarray(source.at, source.at + header.sizeBytes)
     for (const record of decodeRecords(batch, BATCH_HEADER_BYTES, header.recordCount, header.bodyBytes))
       this.#record(record, source)
+    this.#isBaseRead = true
   }
 
   /** @throws RecordError when entries that must be there were in no segment */
@@ -73,6 +76,12 @@ export class Replay {
         log.compactTo(record.index, record.term)
         return
       }
+      case RecordType.SNAPSHOT:
+        this.#group(record.group).restart(record.snapshot, source.header.lsn)
+        return
+      case RecordType.BASE:
+        this.#base(record, source)
+        return
       case RecordType.GROUP_DEL:
         this.#group(record.group)
         this.groups.delete(record.group)
@@ -93,9 +102,24 @@ export class Replay {
     for (let i = 0; i < lengths.length; i++) {
       const lengthBytes = lengths[i]!
       const kind = kinds[i]! as EntryKind
-      log.recover(term, { segmentSeq: source.segmentSeq, batchAt: source.at, dataAt, lengthBytes, kind })
+      const data = source.bytes.subarray(dataAt, dataAt + lengthBytes)
+      log.recover(
+        term,
+        { segmentSeq: source.segmentSeq, batchAt: source.at, dataAt, lengthBytes, kind },
+        data,
+      )
       dataAt += lengthBytes
     }
+  }
+
+  /** Behind a checkpoint other than the first it says what the replay has come to by itself. */
+  #base(record: RecordOf<typeof RecordType.BASE>, source: BatchSource): void {
+    const log = this.#group(record.group)
+    const known = log.baseConfiguration
+    const isCheck = source.header.flags === BatchFlag.CHECKPOINT && this.#isBaseRead
+    if (isCheck && (known === undefined || Buffer.compare(known, record.configuration) !== 0))
+      throw new RecordError(`the checkpoint has another configuration for group ${record.group}`)
+    log.setBase(record.configuration)
   }
 
   /** The first one is the base; each later one must say what the replay has come to by itself. */

@@ -1,5 +1,6 @@
 import { type Clock, invariant, systemClock } from '@sluice/foundation'
 import type { LogIndex, RaftGroupId } from '../core/types.js'
+import type { LogStore, LogWrite } from '../storage/log-store.js'
 import type { Batch } from './batch.js'
 import { BatchReader } from './batch-reader.js'
 import { EntryCache } from './entry-cache.js'
@@ -7,10 +8,17 @@ import { WalClosedError, WalWriteTooLargeError } from './errors.js'
 import { type WalFiles, nodeFiles } from './files.js'
 import { BATCH_BODY_BYTES_MAX } from './format.js'
 import { checkedDefinition, UUID_BYTES } from './group-definition.js'
-import { GroupLog, type WalWrite } from './group-log.js'
+import { GroupLog } from './group-log.js'
 import type { DirectoryLock } from './lock.js'
 import { Purger } from './purge.js'
-import { definitionBytes, entriesBytes, HARD_STATE_BYTES, RECORD_HEADER_BYTES } from './record.js'
+import {
+  baseBytes,
+  definitionBytes,
+  entriesBytes,
+  HARD_STATE_BYTES,
+  RECORD_HEADER_BYTES,
+  SNAPSHOT_HEAD_BYTES,
+} from './record.js'
 import { type RecoveredLog, recoverLog } from './recovery.js'
 import { SegmentStore } from './segment-store.js'
 import { LogWriter } from './writer.js'
@@ -117,7 +125,7 @@ export async function openWal(options: WalOptions): Promise<Wal> {
 }
 
 /** One write-ahead log for all Raft groups of a process. Made by `openWal`. */
-export class Wal {
+export class Wal implements LogStore {
   /** What recovery found. */
   readonly report: WalReport
   readonly #groups: Map<RaftGroupId, GroupLog>
@@ -165,6 +173,7 @@ export class Wal {
       {
         store,
         segmentBytes,
+        clock: options.clock ?? systemClock,
         sealAfterMs: options.sealAfterMs ?? SEAL_AFTER_MS,
         summaries: () => [...this.#groups.values()].filter((log) => log.isDefined).map((log) => log.summary),
         onDurable: (lsn) => {
@@ -211,7 +220,7 @@ export class Wal {
    * @throws WalWriteTooLargeError when one write is over 256 MiB; nothing took effect
    * @throws WalClosedError, or the error that `onFatal` was called with
    */
-  append(writes: readonly WalWrite[], done: () => void): void {
+  append(writes: readonly LogWrite[], done: () => void): void {
     this.#refuseWhenUnusable()
     let callBytes = 0
     for (const write of writes) callBytes += this.#measure(write)
@@ -237,7 +246,13 @@ export class Wal {
     if (index <= log.compactedIndex) return
     const term = log.term(index)
     invariant(term !== undefined, `a log is compacted to an entry it has, not to ${index}`)
-    this.#writer.reserve(COMPACT_BYTES).addCompact(id, index, term)
+    const base = log.baseAt(index)
+    const batch = this.#writer.reserve(COMPACT_BYTES + baseBytes(base))
+    batch.addCompact(id, index, term)
+    if (base !== undefined && base !== log.baseConfiguration) {
+      batch.addBase(id, base)
+      log.setBase(base)
+    }
     log.compactTo(index, term)
     this.#purger.want()
     this.#writer.commitLater()
@@ -252,6 +267,10 @@ export class Wal {
     log.release()
     this.#purger.want()
     this.#writer.commitLater()
+  }
+
+  get stalledMs(): number {
+    return this.#writer.stalledMs
   }
 
   stats(): WalStats {
@@ -292,9 +311,11 @@ export class Wal {
   }
 
   /** What a write takes in a batch, bytes. */
-  #measure(write: WalWrite): number {
+  #measure(write: LogWrite): number {
     const log = this.#known(write.group)
     let sizeBytes = log.isDefined ? 0 : definitionBytes(log.name)
+    if (write.snapshot !== undefined)
+      sizeBytes += RECORD_HEADER_BYTES + SNAPSHOT_HEAD_BYTES + write.snapshot.configuration.length
     if (write.truncateFrom !== undefined) sizeBytes += TRUNCATE_BYTES
     if (write.entries !== undefined) sizeBytes += entriesBytes(write.entries)
     if (write.hardState !== undefined) sizeBytes += RECORD_HEADER_BYTES + HARD_STATE_BYTES
@@ -303,13 +324,18 @@ export class Wal {
     return sizeBytes
   }
 
-  #add(batch: Batch, write: WalWrite): void {
+  #add(batch: Batch, write: LogWrite): void {
     const log = this.#known(write.group)
     if (!log.isDefined) {
       batch.addDefinition(log)
       log.markDefined()
     }
-    const { truncateFrom, entries, hardState } = write
+    const { snapshot, truncateFrom, entries, hardState } = write
+    if (snapshot !== undefined) {
+      batch.addSnapshot(log.id, snapshot)
+      log.restart(snapshot, batch.lsn)
+      this.#purger.want()
+    }
     if (truncateFrom !== undefined && truncateFrom <= log.lastIndex) {
       const refusal = log.refusalOfTruncate(truncateFrom)
       invariant(refusal === undefined, `group ${log.id}: ${refusal ?? ''}`)
@@ -325,7 +351,7 @@ export class Wal {
 }
 
 /** A record per term. */
-function addEntries(batch: Batch, log: GroupLog, entries: WalWrite['entries'] & object): void {
+function addEntries(batch: Batch, log: GroupLog, entries: LogWrite['entries'] & object): void {
   let start = 0
   while (start < entries.length) {
     const { index, term } = entries[start]!

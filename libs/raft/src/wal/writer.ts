@@ -1,4 +1,4 @@
-import { invariant } from '@sluice/foundation'
+import { type Clock, invariant } from '@sluice/foundation'
 import { Batch, endBatch, Slab } from './batch.js'
 import { toFailure } from './failure.js'
 import {
@@ -9,13 +9,14 @@ import {
   SEGMENT_HEADER_BYTES,
 } from './format.js'
 import type { GroupSummary } from './group-definition.js'
-import { RECORD_HEADER_BYTES, summaryBytes } from './record.js'
+import { baseBytes, RECORD_HEADER_BYTES, summaryBytes } from './record.js'
 import type { LogPosition } from './recovery.js'
 import { type Segment, type SegmentStore, writeWhole } from './segment-store.js'
 
 export interface WriterOptions {
   readonly store: SegmentStore
   readonly segmentBytes: number
+  readonly clock: Clock
   /** An idle log writes an empty batch after this, milliseconds. */
   readonly sealAfterMs: number
   /** Every group that is defined, as it is after everything added so far. */
@@ -74,6 +75,8 @@ export class LogWriter {
   #stats = { syncs: 0, batches: 0, bytes: 0 }
 
   #isBusy = false
+  /** When the write under way began, on the clock that never goes back. */
+  #writingSinceMs: number | undefined
   #loop: Promise<void> = Promise.resolve()
   #isClosing = false
   #failure: Error | undefined
@@ -94,6 +97,11 @@ export class LogWriter {
 
   get failure(): Error | undefined {
     return this.#failure
+  }
+
+  /** How long the write under way has been waiting for the disk; 0 when there is none. */
+  get stalledMs(): number {
+    return this.#writingSinceMs === undefined ? 0 : this.#options.clock.monotonic() - this.#writingSinceMs
   }
 
   get stats(): WriterStats {
@@ -197,11 +205,16 @@ export class LogWriter {
   #rollOver(): void {
     const summaries = this.#options.summaries()
     let payloadBytes = 4
-    for (const summary of summaries) payloadBytes += summaryBytes(summary.name)
-    invariant(payloadBytes < BATCH_BODY_BYTES_MAX, 'a checkpoint fits into a batch')
+    let basesBytes = 0
+    for (const { name, base } of summaries) {
+      payloadBytes += summaryBytes(name)
+      basesBytes += baseBytes(base)
+    }
+    const bodyBytes = RECORD_HEADER_BYTES + payloadBytes + basesBytes
+    invariant(bodyBytes < BATCH_BODY_BYTES_MAX, 'a checkpoint fits into a batch')
     this.#seq += 1
     const place = { segmentSeq: this.#seq, offset: SEGMENT_HEADER_BYTES, lsn: this.#nextLsn++ }
-    const slab = new Slab(padded(BATCH_HEADER_BYTES + RECORD_HEADER_BYTES + payloadBytes))
+    const slab = new Slab(padded(BATCH_HEADER_BYTES + bodyBytes))
     const checkpoint = new Batch(place, slab, BatchFlag.CHECKPOINT)
     checkpoint.addCheckpoint(summaries, payloadBytes)
     this.#queue.push({ checkpoint, oldEnd: this.#offset })
@@ -250,8 +263,10 @@ export class LogWriter {
     return this.#queue.shift()
   }
 
-  #carryOut(work: Batch | Rollover): Promise<void> {
-    return work instanceof Batch ? this.#write(work) : this.#switchSegment(work)
+  async #carryOut(work: Batch | Rollover): Promise<void> {
+    this.#writingSinceMs = this.#options.clock.monotonic()
+    await (work instanceof Batch ? this.#write(work) : this.#switchSegment(work))
+    this.#writingSinceMs = undefined
   }
 
   async #write(batch: Batch): Promise<void> {

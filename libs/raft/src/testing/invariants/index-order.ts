@@ -16,7 +16,7 @@ export function indexOrder(cluster: ObservedCluster): InvariantCheck {
     holds(match < next, 'match < next', () => `${key}: ${match}, ${next}`)
     holds(match <= node.log.lastIndex, 'match ≤ last', () => `${key}: ${match}`)
     holds(match >= (matches.get(key) ?? 0), 'a match never decreases', () => `${key}: ${match}`)
-    holds(state !== 'snapshot-needed', 'nobody compacts what a member needs', () => key)
+    holds(state !== 'snapshot', 'nobody compacts what a member needs', () => key)
     matches.set(key, match)
   }
 

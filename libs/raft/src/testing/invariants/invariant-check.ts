@@ -1,6 +1,6 @@
 import type { PeerProgress } from '../../core/progress.js'
 import type { Entry, HardState, LogIndex, NodeId, RaftMessage, Role, Term } from '../../core/types.js'
-import type { MemoryLog } from '../memory-log.js'
+import type { MemoryLog } from '../../storage/memory-log.js'
 
 /** A node as the invariants see it. */
 export interface ObservedNode {

@@ -1,7 +1,7 @@
 import { MessageKind, Role } from '../../core/types.js'
 import { holds, type InvariantCheck } from './invariant-check.js'
 
-/** I17. A learner neither votes nor seeks votes, and stays a learner. */
+/** I17. A learner never seeks votes, and stays a learner. It gives its vote, which counts for nobody (thesis §4.1). */
 export function learnersNeverCount(): InvariantCheck {
   return {
     stepped(node) {
@@ -10,8 +10,8 @@ export function learnersNeverCount(): InvariantCheck {
     sent(node, message) {
       if (node.isVoter) return
       const { kind } = message
-      const answers = kind === MessageKind.APPEND_RESPONSE || kind === MessageKind.HEARTBEAT_RESPONSE
-      holds(answers, 'learners only answer appends and heartbeats', () => `${node.id}: kind ${kind}`)
+      const seeksVotes = kind === MessageKind.PRE_VOTE || kind === MessageKind.VOTE
+      holds(!seeksVotes, 'learners seek no votes', () => `${node.id}: kind ${kind}`)
     },
   }
 }

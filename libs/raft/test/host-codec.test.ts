@@ -1,0 +1,109 @@
+import { SeededRandom } from '@sluice/foundation'
+import { describe, expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import { BLANK } from '../src/core/message.js'
+import { EntryKind, MessageKind, type RaftGroupId } from '../src/core/types.js'
+import { decodeFrame, encodeFrame, RaftDecodeError, type RoutedMessage } from '../src/host/codec.js'
+import { bytesOf, idOf } from './host-cluster.js'
+
+const LINK = { from: idOf(1), to: idOf(2) }
+
+const WIRE_KINDS = Object.values(MessageKind).filter((kind) => kind !== MessageKind.SNAPSHOT)
+
+const number = fc.nat({ max: Number.MAX_SAFE_INTEGER })
+const entryBody = fc.record({
+  term: number,
+  kind: fc.constantFrom(...Object.values(EntryKind)),
+  data: fc.uint8Array({ maxLength: 40 }),
+})
+const routed: fc.Arbitrary<RoutedMessage> = fc
+  .record({
+    group: fc.nat({ max: 0xffff_ffff }),
+    incarnation: fc.nat({ max: 0xffff_ffff }),
+    kind: fc.constantFrom(...WIRE_KINDS),
+    index: fc.nat({ max: 1e12 }),
+    numbers: fc.tuple(number, number, number, number, number, number),
+    reject: fc.boolean(),
+    bodies: fc.array(entryBody, { maxLength: 4 }),
+  })
+  .map(({ group, incarnation, kind, index, numbers, reject, bodies }) => {
+    const [term, logTerm, commit, hint, hintTerm, context] = numbers
+    const entries = bodies.map((body, i) => ({ index: index + 1 + i, ...body }))
+    const count = entries.length
+    const fields = { kind, index, reject, term, logTerm, commit, hint, hintTerm, context, count }
+    return { group: group as RaftGroupId, incarnation, message: { ...BLANK, ...LINK, ...fields }, entries }
+  })
+
+function example(): Uint8Array {
+  const entry = { index: 8, term: 3, kind: EntryKind.COMMAND, data: bytesOf('hello') }
+  const message = { ...BLANK, ...LINK, kind: MessageKind.APPEND, term: 3, index: 7, logTerm: 2, count: 1 }
+  return encodeFrame([{ group: 5 as RaftGroupId, incarnation: 9, message, entries: [entry] }])
+}
+
+/** Decodes, or says that it is no frame; anything else is a failure. */
+function decoded(bytes: Uint8Array): readonly RoutedMessage[] | undefined {
+  try {
+    return decodeFrame(bytes, LINK)
+  } catch (error) {
+    expect(error).toBeInstanceOf(RaftDecodeError)
+    return undefined
+  }
+}
+
+describe('frames between hosts', () => {
+  test('come out as they went in', () => {
+    fc.assert(
+      fc.property(fc.array(routed, { maxLength: 5 }), (messages) => {
+        expect(decodeFrame(encodeFrame(messages), LINK)).toEqual(messages)
+      }),
+    )
+  })
+
+  test('every truncation is refused, but for one that ends between two messages', () => {
+    const frame = example()
+    for (let length = 2; length < frame.length; length++)
+      expect(decoded(frame.subarray(0, length))).toBeUndefined()
+    expect(decoded(frame.subarray(0, 1))).toEqual([])
+    expect(decoded(new Uint8Array(0))).toBeUndefined()
+  })
+
+  test('every flipped bit gives a message or a decode error, never anything else', () => {
+    const frame = example()
+    for (let bit = 0; bit < frame.length * 8; bit++) {
+      const flipped = Uint8Array.from(frame)
+      flipped[bit >> 3]! ^= 1 << (bit & 7)
+      for (const { entries } of decoded(flipped) ?? [])
+        for (const { data } of entries) expect(data.buffer).toBe(flipped.buffer)
+    }
+  })
+
+  test('random bytes never cost more memory than the frame has', () => {
+    const random = new SeededRandom(5)
+    for (let run = 0; run < 2000; run++) {
+      const bytes = Uint8Array.from({ length: random.below(300) }, () => random.below(256))
+      if (bytes.length > 0) bytes[0] = 2
+      for (const { entries } of decoded(bytes) ?? [])
+        expect(entries.length * 13).toBeLessThanOrEqual(bytes.length)
+    }
+  })
+
+  test('a frame cannot claim more entries than it can hold', () => {
+    const frame = example()
+    new DataView(frame.buffer).setUint32(1 + 68, 0xffff_ffff, true)
+    expect(decoded(frame)).toBeUndefined()
+  })
+
+  test('a peer cannot have a log start anew: snapshots are not for the wire', () => {
+    const frame = example()
+    frame[1 + 8] = MessageKind.SNAPSHOT
+    expect(decoded(frame)).toBeUndefined()
+  })
+
+  test('another version is refused', () => {
+    for (const version of [0, 1, 3, 255]) {
+      const frame = example()
+      frame[0] = version
+      expect(decoded(frame)).toBeUndefined()
+    }
+  })
+})

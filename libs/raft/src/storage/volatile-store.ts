@@ -70,6 +70,12 @@ export class VolatileLog implements GroupStorage {
 export class VolatileStore implements LogStore {
   readonly stalledMs = 0
   readonly #groups = new Map<RaftGroupId, VolatileLog>()
+  readonly #soon: (run: () => void) => void
+
+  /** @param soon runs what it is given soon, but not within the call */
+  constructor(soon: (run: () => void) => void = queueMicrotask) {
+    this.#soon = soon
+  }
 
   group(id: RaftGroupId): VolatileLog | undefined {
     return this.#groups.get(id)
@@ -85,7 +91,7 @@ export class VolatileStore implements LogStore {
   append(writes: readonly LogWrite[], done: () => void): void {
     for (const write of writes) this.#known(write.group).write(write)
     // Never within the call: the caller's turn comes to its end first.
-    queueMicrotask(done)
+    this.#soon(done)
   }
 
   compact(id: RaftGroupId, index: LogIndex): void {

@@ -50,7 +50,8 @@ export class RaftCore {
   readonly id: NodeId
   readonly group: RaftGroupId
   readonly #state: NodeState
-  readonly #forwardedReads: ForwardedReads
+  /** Made for the first read that is asked of a node that does not lead. */
+  #forwardedReads: ForwardedReads | undefined
   #leader: Leader | undefined
   #election: Election | undefined
   #persistId = 0
@@ -61,7 +62,6 @@ export class RaftCore {
     this.#state = new NodeState(config)
     this.id = config.id
     this.group = config.group
-    this.#forwardedReads = new ForwardedReads(this.#state)
     this.#applyingTo = config.applied
   }
 
@@ -120,7 +120,7 @@ export class RaftCore {
   tick(): void {
     const state = this.#state
     if (state.isQuiesced) return
-    this.#forwardedReads.tick()
+    this.#forwardedReads?.tick()
     if (this.#leader !== undefined) {
       if (this.#leader.tick() === 'quorum-lost') this.#follow(state.term, 0)
       return
@@ -174,7 +174,7 @@ export class RaftCore {
     const { id, leader } = this.#state
     if (leader === 0) return { kind: 'not-leader', leader }
     this.wake()
-    const asked = this.#leader?.askRead({ from: id, token }) ?? this.#forwardedReads.ask(token)
+    const asked = this.#leader?.askRead({ from: id, token }) ?? this.#forwardRead(token)
     return { kind: asked ? 'accepted' : 'overloaded' }
   }
 
@@ -202,7 +202,7 @@ export class RaftCore {
       this.#leader.unreachable(peer)
     } else if (peer !== 0 && peer === this.#state.leader) {
       this.wake()
-      this.#forwardedReads.refuseAll()
+      this.#forwardedReads?.refuseAll()
       this.#state.forgetLeader()
     }
   }
@@ -259,7 +259,7 @@ export class RaftCore {
       state.log.hasPending ||
       !state.outgoing.isEmpty ||
       this.#leader?.needsFlush === true ||
-      this.#forwardedReads.hasAsked ||
+      this.#forwardedReads?.hasAsked === true ||
       this.#mayApply
     )
   }
@@ -268,7 +268,7 @@ export class RaftCore {
   take(): RaftOutput {
     const state = this.#state
     this.#leader?.flush()
-    this.#forwardedReads.flush()
+    this.#forwardedReads?.flush()
     const stores = state.hardStateChanged || state.log.hasPending
     const persistId = stores ? ++this.#persistId : 0
     if (stores) this.#election?.handedOut(persistId)
@@ -292,6 +292,11 @@ export class RaftCore {
       readsRefused: state.outgoing.takeReadsRefused(),
       stateChanged: state.takeChanged(),
     }
+  }
+
+  #forwardRead(token: number): boolean {
+    this.#forwardedReads ??= new ForwardedReads(this.#state)
+    return this.#forwardedReads.ask(token)
   }
 
   /** One range is applied at a time. */
@@ -385,7 +390,7 @@ export class RaftCore {
         this.#leader?.receiveReadRequest(message)
         break
       case MessageKind.READ_INDEX_RESPONSE:
-        this.#forwardedReads.receive(message)
+        this.#forwardedReads?.receive(message)
         break
       default:
         unreachable(message.kind)
@@ -426,7 +431,7 @@ export class RaftCore {
   }
 
   #startElection(kind: ElectionKind): void {
-    this.#forwardedReads.refuseAll()
+    this.#forwardedReads?.refuseAll()
     if (kind === 'pre-vote') this.#state.becomePreCandidate()
     else this.#state.becomeCandidate()
     this.#election = new Election(this.#state, kind)
@@ -452,7 +457,7 @@ export class RaftCore {
     this.#leader?.abandon()
     this.#leader = undefined
     this.#election = undefined
-    this.#forwardedReads.refuseAll()
+    this.#forwardedReads?.refuseAll()
     this.#state.becomeFollower(term, leader)
   }
 }

@@ -1,12 +1,15 @@
 import { invariant } from '@sluice/foundation'
 import type { LogIndex } from './types.js'
 
+/** Of a window that was not used yet; never written to. */
+const NOTHING: number[] = []
+
 /** Appends sent to one peer and not answered yet, oldest first: a ring that grows up to its bound. */
 export class InflightWindow {
   readonly #messagesMax: number
   readonly #bytesMax: number
-  #lasts: number[] = []
-  #sizes: number[] = []
+  #lasts: number[] = NOTHING
+  #sizes: number[] = NOTHING
   #start = 0
   #count = 0
   #bytes = 0
@@ -45,6 +48,8 @@ export class InflightWindow {
   }
 
   clear(): void {
+    this.#lasts = NOTHING
+    this.#sizes = NOTHING
     this.#start = 0
     this.#count = 0
     this.#bytes = 0

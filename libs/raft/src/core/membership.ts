@@ -13,7 +13,6 @@ interface Change {
   /** Of its entry; 0 for the initial configuration. */
   readonly index: LogIndex
   readonly configuration: Configuration
-  readonly bytes: Uint8Array
 }
 
 /**
@@ -34,8 +33,8 @@ export class Membership {
     const base = log.baseConfiguration
     this.#changes =
       base === undefined
-        ? [{ index: 0, configuration: initial, bytes: encodeConfiguration(initial) }]
-        : [{ index: log.compactedIndex, configuration: decodeConfiguration(base), bytes: base }]
+        ? [{ index: 0, configuration: initial }]
+        : [{ index: log.compactedIndex, configuration: decodeConfiguration(base) }]
     for (const entry of log.configurationEntries()) this.#changes.push(changeOf(entry))
     this.#derive()
   }
@@ -73,7 +72,7 @@ export class Membership {
   at(index: LogIndex): Uint8Array {
     let at = this.#changes.length - 1
     while (at > 0 && this.#changes[at]!.index > index) at--
-    return this.#changes[at]!.bytes
+    return encodeConfiguration(this.#changes[at]!.configuration)
   }
 
   appended(entry: Entry): void {
@@ -97,7 +96,7 @@ export class Membership {
 
   /** The log starts anew behind a snapshot. */
   restored(index: LogIndex, bytes: Uint8Array): void {
-    this.#changes = [{ index, configuration: decodeConfiguration(bytes), bytes }]
+    this.#changes = [{ index, configuration: decodeConfiguration(bytes) }]
     this.#derive()
   }
 
@@ -110,5 +109,5 @@ export class Membership {
 }
 
 function changeOf(entry: Entry): Change {
-  return { index: entry.index, configuration: decodeConfiguration(entry.data), bytes: entry.data.slice() }
+  return { index: entry.index, configuration: decodeConfiguration(entry.data) }
 }

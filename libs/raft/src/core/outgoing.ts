@@ -7,79 +7,82 @@ export interface AnsweredRead {
 
 const NONE: readonly never[] = []
 
-/** What a core wants to say, gathered until the next `take`. Empty lists cost nothing. */
+/**
+ * What a core wants to say, gathered until the next `take`. A process has thousands of cores that say
+ * nothing for hours: a list exists only while something is in it.
+ */
 export class Outgoing {
-  #now: RaftMessage[] = []
-  #afterPersist: RaftMessage[] = []
-  #reads: AnsweredRead[] = []
-  #readsRefused: number[] = []
-  #snapshotTo: NodeId[] = []
+  #now: RaftMessage[] | undefined
+  #afterPersist: RaftMessage[] | undefined
+  #reads: AnsweredRead[] | undefined
+  #readsRefused: number[] | undefined
+  #snapshotTo: NodeId[] | undefined
 
   get isEmpty(): boolean {
     return (
-      this.#now.length === 0 &&
-      this.#afterPersist.length === 0 &&
-      this.#reads.length === 0 &&
-      this.#readsRefused.length === 0 &&
-      this.#snapshotTo.length === 0
+      this.#now === undefined &&
+      this.#afterPersist === undefined &&
+      this.#reads === undefined &&
+      this.#readsRefused === undefined &&
+      this.#snapshotTo === undefined
     )
   }
 
   /** Promises nothing about what this node stores. */
   send(message: RaftMessage): void {
-    this.#now.push(message)
+    if (this.#now === undefined) this.#now = [message]
+    else this.#now.push(message)
   }
 
   /** Speaks of this node's term, vote or log: leaves only once they are durable. */
   sendAfterPersist(message: RaftMessage): void {
-    this.#afterPersist.push(message)
+    if (this.#afterPersist === undefined) this.#afterPersist = [message]
+    else this.#afterPersist.push(message)
   }
 
   answerRead(token: number, index: LogIndex): void {
+    this.#reads ??= []
     this.#reads.push({ token, index })
   }
 
   refuseRead(token: number): void {
+    this.#readsRefused ??= []
     this.#readsRefused.push(token)
   }
 
   /** The peer needs what is compacted here. */
   askForSnapshot(peer: NodeId): void {
+    this.#snapshotTo ??= []
     this.#snapshotTo.push(peer)
   }
 
-  takeSnapshotTo(): readonly NodeId[] {
-    if (this.#snapshotTo.length === 0) return NONE
-    const taken = this.#snapshotTo
-    this.#snapshotTo = []
-    return taken
-  }
-
   takeNow(): readonly RaftMessage[] {
-    if (this.#now.length === 0) return NONE
-    const taken = this.#now
-    this.#now = []
+    const taken = this.#now ?? NONE
+    this.#now = undefined
     return taken
   }
 
   takeAfterPersist(): readonly RaftMessage[] {
-    if (this.#afterPersist.length === 0) return NONE
-    const taken = this.#afterPersist
-    this.#afterPersist = []
+    const taken = this.#afterPersist ?? NONE
+    this.#afterPersist = undefined
     return taken
   }
 
   takeReads(): readonly AnsweredRead[] {
-    if (this.#reads.length === 0) return NONE
-    const taken = this.#reads
-    this.#reads = []
+    const taken = this.#reads ?? NONE
+    this.#reads = undefined
     return taken
   }
 
   takeReadsRefused(): readonly number[] {
-    if (this.#readsRefused.length === 0) return NONE
-    const taken = this.#readsRefused
-    this.#readsRefused = []
+    const taken = this.#readsRefused ?? NONE
+    this.#readsRefused = undefined
+    return taken
+  }
+
+  takeSnapshotTo(): readonly NodeId[] {
+    const taken = this.#snapshotTo ?? NONE
+    this.#snapshotTo = undefined
     return taken
   }
 }

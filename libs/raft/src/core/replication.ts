@@ -7,7 +7,6 @@ import { type LogIndex, MessageKind, type NodeId, type RaftMessage } from './typ
 /** The log of one leadership on its way to the peers, and what they have of it. */
 export class Replication {
   #peers: readonly Progress[] = []
-  #byId = new Map<NodeId, Progress>()
   readonly #state: NodeState
 
   constructor(state: NodeState) {
@@ -28,17 +27,18 @@ export class Replication {
   reconfigure(next: LogIndex): void {
     const { limits, membership } = this.#state
     const window = { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax }
-    this.#peers = membership.peers.map((id) => this.#byId.get(id) ?? new Progress(id, next, window))
-    this.#byId = new Map(this.#peers.map((progress) => [progress.id, progress]))
+    this.#peers = membership.peers.map((id) => this.progress(id) ?? new Progress(id, next, window))
   }
 
   progress(peer: NodeId): Progress | undefined {
-    return this.#byId.get(peer)
+    // A few at most: a search is quicker than a map, and takes no memory.
+    for (const progress of this.#peers) if (progress.id === peer) return progress
+    return undefined
   }
 
   /** True when something may be sent, or committed, that could not before. */
   receiveResponse(response: RaftMessage): boolean {
-    const progress = this.#byId.get(response.from)
+    const progress = this.progress(response.from)
     if (progress === undefined) return false
     progress.heard()
     if (!response.reject) {
@@ -57,7 +57,7 @@ export class Replication {
   advanceCommit(): boolean {
     const { id, log, commit, term, membership } = this.#state
     const index = quorumValue(membership.configuration, (voter) =>
-      voter === id ? log.durableIndex : this.#byId.get(voter)!.match,
+      voter === id ? log.durableIndex : this.progress(voter)!.match,
     )
     if (index <= commit || log.knownTerm(index) !== term) return false
     return this.#state.commitTo(index)
@@ -67,7 +67,7 @@ export class Replication {
   majorityReadRound(lastRound: number): number {
     const { id, membership } = this.#state
     return quorumValue(membership.configuration, (voter) =>
-      voter === id ? lastRound : this.#byId.get(voter)!.readRound,
+      voter === id ? lastRound : this.progress(voter)!.readRound,
     )
   }
 
@@ -76,7 +76,7 @@ export class Replication {
     const { id, membership } = this.#state
     const active = isQuorum(
       membership.configuration,
-      (voter) => voter === id || this.#byId.get(voter)!.recentActive,
+      (voter) => voter === id || this.progress(voter)!.recentActive,
     )
     for (const peer of this.#peers) peer.recentActive = false
     return active

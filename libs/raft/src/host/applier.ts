@@ -10,15 +10,22 @@ interface Range {
   readonly to: LogIndex
 }
 
+/** The group whose entries are applied. */
+export interface ApplierOwner {
+  readonly log: GroupStorage
+  readonly machine: StateMachine
+  appliedTo(index: LogIndex): void
+  failed(error: Error): void
+}
+
 /**
  * Brings committed entries, and snapshots, to a state machine: one thing at a time, in order. A machine
  * that took a snapshot may be ahead of the ranges that follow; they are skipped as far as it has them.
  */
 export class Applier {
+  readonly #owner: ApplierOwner
   readonly #log: GroupStorage
   readonly #machine: StateMachine
-  readonly #applied: (index: LogIndex) => void
-  readonly #failed: (error: Error) => void
   /** Handed out and not applied yet. */
   #range: Range | undefined
   #reading: Promise<void> | undefined
@@ -27,16 +34,10 @@ export class Applier {
   #restoredTo: LogIndex = 0
   #closed = false
 
-  constructor(parts: {
-    readonly log: GroupStorage
-    readonly machine: StateMachine
-    readonly applied: (index: LogIndex) => void
-    readonly failed: (error: Error) => void
-  }) {
-    this.#log = parts.log
-    this.#machine = parts.machine
-    this.#applied = parts.applied
-    this.#failed = parts.failed
+  constructor(owner: ApplierOwner) {
+    this.#owner = owner
+    this.#log = owner.log
+    this.#machine = owner.machine
   }
 
   /** Both ends included. */
@@ -59,7 +60,7 @@ export class Applier {
       this.#restoredTo = index
     } catch (error) {
       // Part of the state may be replaced: nothing may be built on it.
-      this.#failed(toError(error))
+      this.#owner.failed(toError(error))
       throw error
     }
   }
@@ -106,12 +107,12 @@ export class Applier {
       this.#reading = undefined
       this.#done(to)
     } catch (error) {
-      this.#failed(toError(error))
+      this.#owner.failed(toError(error))
     }
   }
 
   #done(index: LogIndex): void {
     this.#range = undefined
-    this.#applied(index)
+    this.#owner.appliedTo(index)
   }
 }

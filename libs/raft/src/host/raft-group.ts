@@ -13,6 +13,7 @@ import {
   type RaftOutput,
   Role,
   type Entry,
+  type Term,
 } from '../core/types.js'
 import type { GroupStorage, LogWrite } from '../storage/log-store.js'
 import { AppendSender } from './append-sender.js'
@@ -68,19 +69,8 @@ export class RaftGroup {
     this.#core = core
     this.#host = host
     this.#configurationIndex = core.configurationIndex
-    this.#sender = new AppendSender({
-      log,
-      outbox,
-      term: () => (this.isLeader ? core.term : undefined),
-      sent: () => host.markDirty(this),
-      failed: (error) => host.fatal(error),
-    })
-    this.#applier = new Applier({
-      log,
-      machine,
-      applied: (index) => this.#appliedTo(index),
-      failed: (error) => host.fatal(error),
-    })
+    this.#sender = new AppendSender(this, outbox)
+    this.#applier = new Applier(this)
     this.#reads = new WaitingReads(core)
   }
 
@@ -90,6 +80,11 @@ export class RaftGroup {
 
   get isLeader(): boolean {
     return !this.#closed && this.#core.role === Role.LEADER
+  }
+
+  /** That in which this node leads now, if it does. */
+  get leadingTerm(): Term | undefined {
+    return this.isLeader ? this.#core.term : undefined
   }
 
   get isClosed(): boolean {
@@ -182,7 +177,15 @@ export class RaftGroup {
     this.#reads.close()
   }
 
-  // What follows is for the host.
+  // What follows is for the host and for the parts of the group.
+
+  sentLater(): void {
+    this.#host.markDirty(this)
+  }
+
+  failed(error: Error): void {
+    this.#host.fatal(error)
+  }
 
   tick(): void {
     this.#core.tick()
@@ -250,10 +253,10 @@ export class RaftGroup {
     const output = this.#output
     if (output === undefined) return
     this.#output = undefined
-    for (const message of output.sendNow) this.#sender.send(this, message)
+    for (const message of output.sendNow) this.#sender.send(message)
     if (output.persistId === 0 && output.sendAfterPersist.length > 0) {
       const last = this.#outstanding.at(-1)
-      if (last === undefined) for (const message of output.sendAfterPersist) this.#sender.send(this, message)
+      if (last === undefined) for (const message of output.sendAfterPersist) this.#sender.send(message)
       else last.messages.push(...output.sendAfterPersist)
     }
     if (this.#core.configurationIndex !== this.#configurationIndex) {
@@ -263,7 +266,7 @@ export class RaftGroup {
     if (output.stateChanged) this.machine.stateChanged(this.state)
     for (const peer of output.snapshotTo) this.#host.sendSnapshot(this, peer)
     this.#reads.settle(output)
-    if (output.snapshot !== undefined) this.#appliedTo(output.snapshot.index)
+    if (output.snapshot !== undefined) this.appliedTo(output.snapshot.index)
     if (output.applyTo >= output.applyFrom) this.#applier.apply(output.applyFrom, output.applyTo)
   }
 
@@ -272,11 +275,12 @@ export class RaftGroup {
     invariant(first === completion, 'the log completes writes in the order it got them')
     if (this.#closed) return
     this.#core.persisted(completion.persistId)
-    for (const message of completion.messages) this.#sender.send(this, message)
+    for (const message of completion.messages) this.#sender.send(message)
     this.#host.markDirty(this)
   }
 
-  #appliedTo(index: LogIndex): void {
+  /** The state machine has everything up to `index`. */
+  appliedTo(index: LogIndex): void {
     if (this.#closed) return
     this.#core.appliedTo(index)
     this.#reads.appliedTo(index)

@@ -12,7 +12,7 @@ type Done = (outcome: ReadOutcome) => void
 /** Reads of one group: first they wait for the index to read at, then until it is applied here. */
 export class WaitingReads {
   readonly #core: RaftCore
-  readonly #asked = new Map<number, Done>()
+  #asked: Map<number, Done> | undefined
   #indexed: { readonly index: LogIndex; readonly done: Done }[] = []
   #nextToken = 1
 
@@ -23,7 +23,7 @@ export class WaitingReads {
   ask(done: Done): void {
     const token = this.#nextToken++
     const asked = this.#core.readIndex(token)
-    if (asked.kind === 'accepted') this.#asked.set(token, done)
+    if (asked.kind === 'accepted') (this.#asked ??= new Map<number, Done>()).set(token, done)
     else done(asked)
   }
 
@@ -47,15 +47,15 @@ export class WaitingReads {
   }
 
   close(): void {
-    const waiting = [...this.#asked.values(), ...this.#indexed.map(({ done }) => done)]
-    this.#asked.clear()
+    const waiting = [...(this.#asked?.values() ?? []), ...this.#indexed.map(({ done }) => done)]
+    this.#asked = undefined
     this.#indexed = []
     for (const done of waiting) done({ kind: 'not-leader', leader: 0 })
   }
 
   #take(token: number): Done | undefined {
-    const done = this.#asked.get(token)
-    this.#asked.delete(token)
+    const done = this.#asked?.get(token)
+    this.#asked?.delete(token)
     return done
   }
 }

@@ -13,7 +13,7 @@ export interface EntryLocation {
 }
 
 const WORDS = 5
-const CAPACITY_MIN = 16
+const CAPACITY_MIN = 4
 /** A ring that is this many times too large shrinks. */
 const SLACK = 8
 

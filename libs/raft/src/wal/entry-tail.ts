@@ -4,7 +4,7 @@ import type { Entry, LogIndex } from '../core/types.js'
 /** What an entry in memory takes besides its data, bytes; a rough figure. */
 const ENTRY_OVERHEAD_BYTES = 128
 
-const CAPACITY_MIN = 16
+const CAPACITY_MIN = 4
 const SLACK = 8
 
 export function cachedBytes(entry: Entry): number {

@@ -21,6 +21,7 @@ export default tseslint.config(
       parserOptions: {
         project: [
           './libs/*/tsconfig.json',
+          './libs/raft/{bench,examples,mutants}/tsconfig.json',
           './apps/*/tsconfig.json',
           './e2e/tsconfig.json',
           './loadtest/tsconfig.json',

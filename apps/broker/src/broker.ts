@@ -3,7 +3,15 @@ import { decodeJson, encodeJson, errorBody, RpcMethod } from '@sluice/contracts'
 import { BrokerError, toBrokerId } from '@sluice/domain'
 import { Closers, entropy, messageOf, systemClock } from '@sluice/foundation'
 import { type Database, ensureDatabase, migrate, openDatabase } from '@sluice/persistence'
-import { type NodeId, openWal, RaftDecodeError, Role, type Wal } from '@sluice/raft'
+import {
+  type NodeId,
+  openSnapshotStore,
+  openWal,
+  RaftDecodeError,
+  Role,
+  type SnapshotStore,
+  type Wal,
+} from '@sluice/raft'
 import { type RpcPeer, RpcServer } from '@sluice/rpc'
 import { createHttpService, type Service } from '@sluice/service'
 import type { Logger } from 'pino'
@@ -31,6 +39,7 @@ export class Broker implements Service {
   #port = 0
   #database: Database | undefined
   #wal: Wal | undefined
+  #snapshots: SnapshotStore | undefined
   #member: ClusterMember | undefined
   #joining: Promise<void> | undefined
 
@@ -89,6 +98,12 @@ export class Broker implements Service {
       throw new NodeIdentityError(
         `the log of broker ${this.#identity.brokerId} is gone from ${config.dataDirectory}: restore it, or add a new broker with an empty directory`,
       )
+    const snapshots = await openSnapshotStore({
+      directory: path.join(config.dataDirectory, 'snapshots'),
+      onEvent: (event) => this.#logger.debug(event, 'snapshots on disk'),
+    })
+    this.#snapshots = snapshots
+    this.#closers.add('snapshots', () => snapshots.close())
     await saveIdentity(config.dataDirectory, this.#identity)
     await this.#listen()
     if (this.#identity.clusterId !== '') await this.#takePlace()
@@ -142,6 +157,7 @@ export class Broker implements Service {
       address: { host: this.#config.advertisedHost, port: this.#port },
       database: this.#database!,
       wal: this.#wal!,
+      snapshots: this.#snapshots!,
       clock: systemClock,
       random: entropy(),
       logger: this.#logger.child({ brokerId }),

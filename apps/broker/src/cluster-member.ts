@@ -3,7 +3,14 @@ import { METADATA_GROUP } from '@sluice/domain'
 import { type Clock, Closers, delay, type Random } from '@sluice/foundation'
 import { DEFAULT_SETTINGS } from '@sluice/metadata'
 import { type Database, MetadataStore, PartitionStore } from '@sluice/persistence'
-import { type NodeId, type RaftGroupId, RaftHost, type Wal } from '@sluice/raft'
+import {
+  type NodeId,
+  type RaftGroupId,
+  RaftHost,
+  SnapshotExchange,
+  type SnapshotStore,
+  type Wal,
+} from '@sluice/raft'
 import type { RpcIdentity } from '@sluice/rpc'
 import type { Logger } from 'pino'
 import { ActivityGatherer } from './activity-gatherer.js'
@@ -11,6 +18,7 @@ import type { BrokerAddress } from './broker-address.js'
 import { BrokerCalls } from './broker-calls.js'
 import { BrokerPeers, nodeName } from './broker-peers.js'
 import type { BrokerConfig } from './config.js'
+import { DatabaseSnapshots } from './database-snapshots.js'
 import { returnLeaderships } from './leadership-balancer.js'
 import { Materialiser } from './materialiser.js'
 import { MetadataMaterialiser } from './metadata-materialiser.js'
@@ -41,6 +49,8 @@ export interface MemberParts {
   readonly address: { readonly host: string; readonly port: number }
   readonly database: Database
   readonly wal: Wal
+  /** Where snapshots of peers arrive. */
+  readonly snapshots: SnapshotStore
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -73,13 +83,18 @@ export class ClusterMember {
     const identity: RpcIdentity = { clusterId, nodeId: nodeName(brokerId), role: 'broker' }
     this.#peers = new BrokerPeers({ self: brokerId, identity, random, logger })
     this.#closers.add('connections to brokers', () => this.#peers.close())
+    const exchange = this.#exchange(parts)
     this.host = new RaftHost({
       nodeId: brokerId as NodeId,
       store: parts.wal,
       transport: this.#peers,
       random,
+      snapshots: exchange,
       onFatal: parts.onFatal,
+      onSnapshotFailed: (groupId, peer, err) =>
+        logger.warn({ err, groupId, peer }, 'a snapshot cannot be made; it is tried again'),
     })
+    this.#closers.add('snapshots under way', () => exchange.close())
     this.#peers.onDown((peer) => this.host.peerDown(peer))
     const store = new PartitionStore()
     this.materialiser = new Materialiser({
@@ -96,6 +111,7 @@ export class ClusterMember {
         recentBytesMax: config.recentBytesMax,
       },
       owner: this.materialiser,
+      snapshots: new DatabaseSnapshots(database, store),
       clusterId,
       logger,
     })
@@ -252,10 +268,44 @@ export class ClusterMember {
     await this.#source.propose({ kind: 'update-broker', at, id: brokerId, host, port, uuid: nodeUuid })
   }
 
-  /** The log keeps what the database does not have, and what a member still needs. */
+  /** Snapshots come and go on the brokers' connections, behind everything else. */
+  #exchange(parts: MemberParts): SnapshotExchange {
+    const { snapshots, random, logger } = parts
+    return new SnapshotExchange({
+      store: snapshots,
+      random,
+      send: (peer, frame) => this.#peers.send(peer, frame),
+      uuidOf: (group) => this.host.group(group)?.log.uuid,
+      onReceived: (group, from, term, { index }, source) => {
+        logger.info({ groupId: group, from, term, index }, 'took a snapshot of a partition')
+        this.host.snapshotReceived(group, source)
+      },
+      onSent: (group, peer) => {
+        logger.info({ groupId: group, peer }, 'sent a snapshot of a partition')
+        this.host.snapshotEnded(group, peer)
+      },
+      onFailed: (group, peer, err) => {
+        logger.warn({ err, groupId: group, peer }, 'a snapshot did not arrive; it is tried again')
+        this.host.snapshotEnded(group, peer)
+      },
+      onReceiveFailed: (group, from, err) =>
+        logger.warn({ err, groupId: group, from }, 'a snapshot could not be taken in'),
+      onFatal: parts.onFatal,
+    })
+  }
+
+  /**
+   * The log keeps what the database does not have, and what a member still needs, unless that has become
+   * too much: a member that is away for long gets a snapshot when it comes back.
+   */
   #compact(): void {
-    for (const replica of this.replicas.all())
-      this.host.compact(replica.group, Math.min(replica.materialisedIndex, replica.group.compactionLimit()))
+    const { wal, config } = this.#parts
+    const isTooLarge = wal.stats().segments * config.segmentBytes > config.logBytesMax
+    for (const replica of this.replicas.all()) {
+      const { materialisedIndex, group } = replica
+      const limit = isTooLarge ? materialisedIndex : group.compactionLimit()
+      this.host.compact(group, Math.min(materialisedIndex, limit))
+    }
     if (this.#metadata !== undefined && this.#metadataMaterialiser !== undefined)
       this.host.compact(
         this.#metadata.group,

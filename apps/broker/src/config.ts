@@ -19,6 +19,8 @@ export interface BrokerConfig {
   readonly bootstrap: readonly BrokerAddress[]
   /** Size of a log segment, bytes. Larger means fewer files, smaller means log space is freed sooner. */
   readonly segmentBytes: number
+  /** Beyond it the log is given up although a member that is away may need it: it gets a snapshot. Bytes. */
+  readonly logBytesMax: number
   /** Entries kept in memory for followers, all partitions together, bytes. */
   readonly logCacheBytesMax: number
   /** Recent batches kept in memory for readers, per partition, bytes. */
@@ -50,6 +52,11 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
       min: MIB,
       max: 1024 * MIB,
       fallback: 64 * MIB,
+    }),
+    logBytesMax: reader.integer('BROKER_LOG_BYTES', {
+      min: MIB,
+      max: 1024 * 1024 * MIB,
+      fallback: 2048 * MIB,
     }),
     logCacheBytesMax: reader.integer('BROKER_LOG_CACHE_BYTES', {
       min: MIB,

@@ -29,6 +29,9 @@ export class Materialiser {
   readonly #logger: Logger
   readonly #dirty = new Set<PartitionReplica>()
   readonly #stopped = new AbortController()
+  /** Those that are part of the transaction under way. */
+  #writing: ReadonlySet<PartitionReplica> = new Set()
+  #written: Promise<void> = Promise.resolve()
   #running: Promise<void> | undefined
   #bytes = 0
   #failing = false
@@ -58,6 +61,15 @@ export class Materialiser {
       })
   }
 
+  /** Runs while nothing of the replica is on its way to the database; what waits for it is dropped. */
+  async exclusively<T>(replica: PartitionReplica, run: () => Promise<T>): Promise<T> {
+    this.#dirty.delete(replica)
+    while (this.#writing.has(replica)) await this.#written
+    this.#bytes -= replica.undrainedBytes
+    replica.drain()
+    return run()
+  }
+
   /** Writes what waits, unless the database refuses, and takes nothing more. */
   async stop(): Promise<void> {
     this.#stopped.abort(new Error('the materialiser stops'))
@@ -74,7 +86,12 @@ export class Materialiser {
     while (this.#dirty.size > 0 && !this.#isStopped()) {
       await delay(GATHER_MS, this.#stopped.signal).catch(() => undefined)
       const shares = this.#gather()
-      if (shares.length > 0) await this.#write(shares)
+      if (shares.length === 0) continue
+      this.#writing = new Set(shares.map(({ replica }) => replica))
+      this.#written = this.#write(shares).finally(() => {
+        this.#writing = new Set()
+      })
+      await this.#written
     }
   }
 

@@ -13,7 +13,16 @@ import {
   PartitionState,
   RecentBatches,
 } from '@sluice/partition'
-import { type Entry, EntryKind, type GroupState, type RaftGroup, Role, type StateMachine } from '@sluice/raft'
+import {
+  type Entry,
+  EntryKind,
+  type GroupState,
+  type RaftGroup,
+  Role,
+  type SnapshotMeta,
+  type SnapshotSource,
+  type StateMachine,
+} from '@sluice/raft'
 import { EndWaiters } from './end-waiters.js'
 import { PendingProposals } from './pending-proposals.js'
 
@@ -30,6 +39,16 @@ export interface ReplicaOwner {
   dirty(replica: PartitionReplica, bytes: number): void
   /** Bytes that wait for the database, over all replicas. */
   readonly unmaterialisedBytes: number
+  /** Runs while nothing of the replica is on its way to the database; what waits for it is dropped. */
+  exclusively<T>(replica: PartitionReplica, run: () => Promise<T>): Promise<T>
+}
+
+/** Whole partitions out of the database and into it. */
+export interface ReplicaSnapshots {
+  /** @param configurationAt of the Raft group, encoded */
+  open(info: PartitionInfo, configurationAt: (index: number) => Uint8Array): Promise<SnapshotSource>
+  /** Puts the partition in place of what the database has of it; returns its state. */
+  restore(info: PartitionInfo, source: SnapshotSource): Promise<PartitionSnapshot>
 }
 
 export interface ProduceResult {
@@ -41,8 +60,9 @@ export interface ProduceResult {
 /** One replica of a partition: its state, its newest batches, and what its leader has promised. */
 export class PartitionReplica implements StateMachine {
   readonly info: PartitionInfo
-  readonly #state: PartitionState
-  readonly #recent = new RecentBatches()
+  #state: PartitionState
+  #recent = new RecentBatches()
+  readonly #snapshots: ReplicaSnapshots
   readonly #limits: ReplicaLimits
   readonly #owner: ReplicaOwner
   readonly #pending = new PendingProposals<Applied>()
@@ -62,11 +82,13 @@ export class PartitionReplica implements StateMachine {
     readonly snapshot: PartitionSnapshot | undefined
     readonly limits: ReplicaLimits
     readonly owner: ReplicaOwner
+    readonly snapshots: ReplicaSnapshots
   }) {
     this.info = parts.info
     this.#state = new PartitionState(parts.snapshot)
     this.#limits = parts.limits
     this.#owner = parts.owner
+    this.#snapshots = parts.snapshots
     this.#materialisedOffset = this.#state.nextOffset
     this.#materialisedIndex = this.#state.appliedIndex
   }
@@ -218,6 +240,22 @@ export class PartitionReplica implements StateMachine {
     this.#materialisedIndex = delta.appliedIndex
     this.#materialisedOffset = delta.nextOffset
     this.#recent.evict(this.#limits.recentBytesMax, this.#materialisedOffset)
+  }
+
+  openSnapshot(): Promise<SnapshotSource> {
+    return this.#snapshots.open(this.info, (index) => this.group.configurationAt(index))
+  }
+
+  /** Takes a peer's snapshot: the database first, so that memory never is ahead of what a restart finds. */
+  async restore(source: SnapshotSource): Promise<void> {
+    const { meta }: { readonly meta: SnapshotMeta } = source
+    const state = await this.#owner.exclusively(this, () => this.#snapshots.restore(this.info, source))
+    invariant(state.appliedIndex === meta.index, 'a snapshot is of the index that it says')
+    this.#state = new PartitionState(state)
+    this.#recent = new RecentBatches()
+    this.#materialisedOffset = state.nextOffset
+    this.#materialisedIndex = state.appliedIndex
+    this.#waiters.advanced(state.nextOffset)
   }
 
   close(): void {

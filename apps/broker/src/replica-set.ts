@@ -1,13 +1,18 @@
 import { createHash } from 'node:crypto'
 import { delay } from '@sluice/foundation'
 import type { PartitionInfo } from '@sluice/metadata'
-import type { PartitionSnapshot } from '@sluice/partition'
+import type { StoredPartition } from '@sluice/persistence'
 import type { NodeId, RaftGroupId, RaftHost } from '@sluice/raft'
 import type { Logger } from 'pino'
-import { PartitionReplica, type ReplicaLimits, type ReplicaOwner } from './partition-replica.js'
+import {
+  PartitionReplica,
+  type ReplicaLimits,
+  type ReplicaOwner,
+  type ReplicaSnapshots,
+} from './partition-replica.js'
 
-export interface SnapshotStore {
-  load(groupId: number): Promise<PartitionSnapshot | undefined>
+export interface ReplicaStore {
+  load(groupId: number): Promise<StoredPartition | undefined>
 }
 
 const LOAD_RETRY_MS = 500
@@ -18,9 +23,10 @@ export class ReplicaSet {
   readonly #parts: {
     readonly brokerId: number
     readonly host: RaftHost
-    readonly store: SnapshotStore
+    readonly store: ReplicaStore
     readonly limits: ReplicaLimits
     readonly owner: ReplicaOwner
+    readonly snapshots: ReplicaSnapshots
     readonly clusterId: string
     readonly logger: Logger
   }
@@ -32,9 +38,10 @@ export class ReplicaSet {
   constructor(parts: {
     readonly brokerId: number
     readonly host: RaftHost
-    readonly store: SnapshotStore
+    readonly store: ReplicaStore
     readonly limits: ReplicaLimits
     readonly owner: ReplicaOwner
+    readonly snapshots: ReplicaSnapshots
     readonly clusterId: string
     readonly logger: Logger
   }) {
@@ -95,16 +102,20 @@ export class ReplicaSet {
   }
 
   async #open(info: PartitionInfo): Promise<void> {
-    const { host, store, limits, owner, brokerId, clusterId } = this.#parts
+    const { host, store, limits, owner, snapshots, brokerId, clusterId } = this.#parts
     const snapshot = await store.load(info.groupId)
+    const configuration = snapshot?.configuration
     if (this.#closed.signal.aborted) return
-    const replica = new PartitionReplica({ info, snapshot, limits, owner })
+    const replica = new PartitionReplica({ info, snapshot, limits, owner, snapshots })
     const group = host.openGroup({
       id: info.groupId as number as RaftGroupId,
       uuid: groupUuid(clusterId, info.groupId),
       name: info.name,
       voters: info.replicas as readonly number[] as readonly NodeId[],
       applied: snapshot?.appliedIndex ?? 0,
+      ...(snapshot === undefined || configuration === undefined
+        ? {}
+        : { snapshot: { index: snapshot.appliedIndex, term: snapshot.appliedTerm, configuration } }),
       machine: replica,
     })
     replica.attach(group)

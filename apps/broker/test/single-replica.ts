@@ -10,6 +10,7 @@ import type { PartitionDelta } from '@sluice/partition'
 import { type Database, ensureDatabase, migrate, openDatabase, PartitionStore } from '@sluice/persistence'
 import { type NodeId, openWal, type RaftGroupId, RaftHost, type Wal } from '@sluice/raft'
 import { pino } from 'pino'
+import { DatabaseSnapshots } from '../src/database-snapshots.js'
 import { Materialiser } from '../src/materialiser.js'
 import { PartitionReader } from '../src/partition-reader.js'
 import { PartitionReplica, type ReplicaLimits } from '../src/partition-replica.js'
@@ -86,7 +87,13 @@ export class SingleReplica {
       }),
     )
     const snapshot = await this.store.load(this.database, INFO.groupId)
-    this.replica = new PartitionReplica({ info: INFO, snapshot, limits, owner: this.materialiser })
+    this.replica = new PartitionReplica({
+      info: INFO,
+      snapshot,
+      limits,
+      owner: this.materialiser,
+      snapshots: new DatabaseSnapshots(this.database, this.store),
+    })
     const group = this.#host.openGroup({
       id: INFO.groupId as number as RaftGroupId,
       uuid: new Uint8Array(16).fill(9),

@@ -8,5 +8,6 @@ export {
 export { StaleDeltaError } from './delta-writer.js'
 export { type MetadataDelta, MetadataStore, type StoredMetadata } from './metadata-store.js'
 export { migrate } from './migrations.js'
-export { PartitionStore } from './partition-store.js'
+export { PartitionStore, type StoredPartition } from './partition-store.js'
+export { type PartitionContent, PartitionSnapshots, type RestoredPartition } from './partition-snapshots.js'
 export type { Tables } from './tables.js'

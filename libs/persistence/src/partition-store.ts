@@ -8,10 +8,16 @@ import { writeDeltas } from './delta-writer.js'
 const READ_BATCHES_MAX = 1_024
 const TIME_MAX_MS = 8_640_000_000_000_000
 
+/** What a partition starts from. */
+export interface StoredPartition extends PartitionSnapshot {
+  /** The Raft configuration at `appliedIndex` when it was restored from a snapshot, encoded. */
+  readonly configuration?: Uint8Array
+}
+
 /** Partitions in PostgreSQL: what was materialised of them. Keeps nothing itself. */
 export class PartitionStore {
   /** What the partition starts from; undefined when nothing of it was materialised. */
-  async load(db: Database, groupId: number): Promise<PartitionSnapshot | undefined> {
+  async load(db: Database, groupId: number): Promise<StoredPartition | undefined> {
     // One snapshot of the database for the three reads, whatever is written meanwhile.
     return db
       .transaction()
@@ -19,7 +25,7 @@ export class PartitionStore {
       .execute(async (transaction) => {
         const state = await transaction
           .selectFrom('partition_state')
-          .select(['applied_index', 'applied_term', 'next_offset', 'log_start'])
+          .select(['applied_index', 'applied_term', 'next_offset', 'log_start', 'configuration'])
           .where('group_id', '=', groupId)
           .executeTakeFirst()
         if (state === undefined) return undefined
@@ -41,6 +47,7 @@ export class PartitionStore {
           appliedTerm: state.applied_term,
           nextOffset: state.next_offset,
           logStart: state.log_start,
+          ...(state.configuration === null ? {} : { configuration: state.configuration }),
           cursors: cursors.map((row) => ({
             consumerId: row.consumer_id,
             cursor: row.cursor,

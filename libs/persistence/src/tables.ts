@@ -25,6 +25,7 @@ export interface Tables {
     next_offset: number
     log_start: number
     latest_timestamp: number | null
+    configuration: Buffer | null
   }
   consumer_cursors: {
     group_id: number

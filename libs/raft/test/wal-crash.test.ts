@@ -2,20 +2,12 @@ import { deferred, SeededRandom } from '@sluice/foundation'
 import { describe, expect, test } from '@jest/globals'
 import { WalDiskFullError, WalFailedError } from '../src/wal/errors.js'
 import type { Wal } from '../src/wal/wal.js'
-import { describeWal, entries, groupId, hardState, uuidOf, WalBench } from './wal-fixture.js'
+import { checkSurvivors, type Run, stateOf } from './wal-crash-run.js'
+import { describeWal, entries, groupId, hardState, snapshot, uuidOf, WalBench } from './wal-fixture.js'
 import { type DiskFault, type DiskStep, SimulatedDisk } from './wal-simulated-disk.js'
 
 const bench = new WalBench()
 const STEPS = 36
-
-interface Run {
-  /** What the log says after each operation, as JSON; before the first one there is nothing. */
-  readonly states: string[]
-  /** Every state from here on is allowed: this one was acknowledged. */
-  acknowledged: number
-  /** Acknowledgements, in order. */
-  readonly order: number[]
-}
 
 /** One operation after the other on three groups: appends of all kinds, compactions, removals. */
 async function work(wal: Wal, disk: SimulatedDisk, run: Run): Promise<void> {
@@ -38,6 +30,14 @@ async function work(wal: Wal, disk: SimulatedDisk, run: Run): Promise<void> {
     } else if (choice === 2 && log.isDefined) {
       wal.removeGroup(id)
       defined.delete(log.name)
+    } else if (choice === 3 && log.isDefined) {
+      const installed = snapshot(log.lastIndex + random.below(3), step)
+      const behind = entries(installed.index + 1, installed.index + random.below(3), step, 60)
+      const state = run.states.length
+      wal.append([{ group: id, snapshot: installed, entries: behind }], () => {
+        run.acknowledged = state
+        run.order.push(state)
+      })
     } else {
       const cut = log.lastIndex > log.compactedIndex + 1 && choice < 5 ? log.lastIndex - 1 : undefined
       const write =
@@ -65,18 +65,6 @@ async function runOn(disk: SimulatedDisk, onFatal: (error: Error) => void = () =
   const wal = await Promise.race([opening, disk.died])
   if (wal !== undefined) await work(wal, disk, run)
   return run
-}
-
-async function stateOf(wal: Wal): Promise<string> {
-  return JSON.stringify(await describeWal(wal))
-}
-
-/** Whatever survived is the state after one of the operations, and not an older one than was acknowledged. */
-async function checkSurvivors(crashed: SimulatedDisk, run: Run): Promise<void> {
-  const state = await stateOf(await bench.openOn(crashed))
-  expect(run.states.lastIndexOf(state)).toBeGreaterThanOrEqual(run.acknowledged)
-  // What was found once is there for good: the next crash does not take it back.
-  expect(await stateOf(await bench.openOn(crashed.crashed()))).toBe(state)
 }
 
 test('the work used here rolls over, removes segments and acknowledges in order', async () => {

@@ -1,10 +1,18 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Entry, EntryKind, type HardState, type NodeId, type RaftGroupId } from '../src/core/types.js'
+import {
+  type Entry,
+  EntryKind,
+  type HardState,
+  type NodeId,
+  type RaftGroupId,
+  type SnapshotMeta,
+} from '../src/core/types.js'
 import type { LogWrite } from '../src/storage/log-store.js'
 import type { GroupLog } from '../src/wal/group-log.js'
-import { openWal, type Wal, type WalOptions } from '../src/wal/wal.js'
+import { openWal, type Wal } from '../src/wal/wal.js'
+import type { WalOptions } from '../src/wal/wal-options.js'
 import type { SimulatedDisk } from './wal-simulated-disk.js'
 
 const NODE = Buffer.from('0123456789abcdef0123456789abcdef', 'hex')
@@ -23,11 +31,17 @@ export function hardState(term: number, vote: number, commit: number): HardState
   return { term, vote: vote as NodeId | 0, commit }
 }
 
-/** Data that tells its entry, of this size or a little more. */
+/** Data that tells its entry, of this size or a little more. Entries of all kinds. */
 export function entry(index: number, term: number, sizeBytes = 8): Entry {
   const text = `${index}/${term}:`
-  const kind = index % 5 === 0 ? EntryKind.NOOP : EntryKind.COMMAND
+  const kind =
+    index % 5 === 0 ? EntryKind.NOOP : index % 7 === 0 ? EntryKind.CONFIGURATION : EntryKind.COMMAND
   return { index, term, kind, data: Buffer.from(text.padEnd(sizeBytes, '.')) }
+}
+
+/** A snapshot whose configuration tells where it is from. */
+export function snapshot(index: number, term: number): SnapshotMeta {
+  return { index, term, configuration: Buffer.from(`members at ${index}/${term}`) }
 }
 
 export function entries(from: number, to: number, term: number, sizeBytes = 8): Entry[] {
@@ -89,6 +103,10 @@ export function openGroup(wal: Wal, id: number): GroupLog {
   return wal.group(groupId(id)) ?? wal.createGroup(groupId(id), uuidOf(id), `group ${id}`)
 }
 
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString()
+}
+
 /** Everything a log says, with its entries as text; comparable. */
 export async function describeLog(log: GroupLog): Promise<unknown> {
   const { id, name, compactedIndex, compactedTerm, lastIndex } = log
@@ -97,9 +115,13 @@ export async function describeLog(log: GroupLog): Promise<unknown> {
     found.push(...(await log.read(compactedIndex + found.length + 1, lastIndex, 1 << 20)))
   const terms = Array.from({ length: lastIndex - compactedIndex + 1 }, (_, i) => log.term(compactedIndex + i))
   const sizes = found.map((one) => log.sizeBytes(one.index))
-  const texts = found.map((one) => `${one.index} ${one.term} ${one.kind} ${Buffer.from(one.data).toString()}`)
+  const texts = found.map((one) => `${one.index} ${one.term} ${one.kind} ${textOf(one.data)}`)
   const { term, vote, commit } = log.hardState
   const uuid = Buffer.from(log.uuid).toString('hex')
+  const base = log.baseConfiguration === undefined ? undefined : textOf(log.baseConfiguration)
+  const configurations = log
+    .configurationEntries()
+    .map((one) => `${one.index} ${one.term} ${textOf(one.data)}`)
   return {
     id,
     name,
@@ -111,6 +133,8 @@ export async function describeLog(log: GroupLog): Promise<unknown> {
     terms,
     sizes,
     texts,
+    base,
+    configurations,
   }
 }
 

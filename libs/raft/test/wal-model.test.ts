@@ -2,16 +2,21 @@ import { afterEach, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import type { Entry, HardState } from '../src/core/types.js'
 import type { Wal } from '../src/wal/wal.js'
-import { describeWal, entry, groupId, hardState, uuidOf, WalBench } from './wal-fixture.js'
+import { describeWal, entry, groupId, hardState, snapshot, uuidOf, WalBench } from './wal-fixture.js'
 
 const bench = new WalBench()
 afterEach(() => bench.end())
+
+/** Small enough that entries leave memory, and that slow groups are copied forward. */
+const OPTIONS = { segmentBytes: 2048, cacheBytesMax: 3000, slowGroupSegments: 1 }
 
 interface ModelGroup {
   readonly incarnation: number
   state: HardState
   compactedIndex: number
   compactedTerm: number
+  /** The configuration at the compacted index; that of the log's own newest entry there, or a snapshot's. */
+  base: string | undefined
   entries: Entry[]
 }
 
@@ -31,6 +36,7 @@ type Operation =
   | { readonly kind: 'vote'; readonly group: number; readonly vote: number }
   | { readonly kind: 'both'; readonly groups: readonly number[]; readonly size: number }
   | { readonly kind: 'compact'; readonly group: number; readonly left: number }
+  | { readonly kind: 'install'; readonly group: number; readonly ahead: number; readonly size: number }
   | { readonly kind: 'remove'; readonly group: number }
   | { readonly kind: 'flush' | 'reopen' }
 
@@ -68,6 +74,15 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       kind: fc.constant('compact' as const),
       group,
       left: fc.integer({ min: 0, max: 6 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('install' as const),
+      group,
+      ahead: fc.integer({ min: -3, max: 5 }),
+      size: fc.integer({ min: 0, max: 300 }),
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('remove' as const), group }) },
@@ -135,7 +150,22 @@ class Pair {
         this.#wal.compact(groupId(operation.group), index)
         model.compactedTerm = model.entries.find((known) => known.index === index)!.term
         model.compactedIndex = index
+        const newest = model.entries.findLast((known) => known.kind === 2 && known.index <= index)
+        model.base = newest === undefined ? model.base : Buffer.from(newest.data).toString()
         model.entries = model.entries.filter((known) => known.index > index)
+        return
+      }
+      case 'install': {
+        this.#term += 1
+        const model = this.#open(operation.group)
+        const index = Math.max(1, model.compactedIndex, lastOf(model) + operation.ahead)
+        const installed = snapshot(index, this.#term)
+        const added = operation.size === 0 ? [] : this.#entries(index + 1, [operation.size])
+        model.compactedIndex = index
+        model.compactedTerm = this.#term
+        model.base = Buffer.from(installed.configuration).toString()
+        model.entries = added
+        this.#append([{ group: groupId(operation.group), snapshot: installed, entries: added }])
         return
       }
       case 'remove':
@@ -155,7 +185,7 @@ class Pair {
   async reopen(): Promise<void> {
     await this.#wal.close()
     expect(this.#done).toBe(this.#asked)
-    this.#wal = await bench.open(this.#directory, { segmentBytes: 2048, cacheBytesMax: 3000 })
+    this.#wal = await bench.open(this.#directory, OPTIONS)
     await this.check()
   }
 
@@ -169,7 +199,14 @@ class Pair {
     if (known !== undefined) return known
     const incarnation = (this.#incarnations += 1)
     this.#wal.createGroup(groupId(id), uuidOf(incarnation & 255), `incarnation ${incarnation}`)
-    const made = { incarnation, state: hardState(0, 0, 0), compactedIndex: 0, compactedTerm: 0, entries: [] }
+    const made = {
+      incarnation,
+      state: hardState(0, 0, 0),
+      compactedIndex: 0,
+      compactedTerm: 0,
+      base: undefined,
+      entries: [],
+    }
     this.#model.set(id, made)
     return made
   }
@@ -205,6 +242,10 @@ function describeModel(id: number, model: ModelGroup): unknown {
     texts: model.entries.map(
       (one) => `${one.index} ${one.term} ${one.kind} ${Buffer.from(one.data).toString()}`,
     ),
+    base: model.base,
+    configurations: model.entries
+      .filter((one) => one.kind === 2)
+      .map((one) => `${one.index} ${one.term} ${Buffer.from(one.data).toString()}`),
   }
 }
 
@@ -212,10 +253,7 @@ test('any sequence of operations leaves what a simple model says, before and aft
   await fc.assert(
     fc.asyncProperty(fc.array(operation, { minLength: 5, maxLength: 60 }), async (operations) => {
       const directory = await bench.directory()
-      const pair = new Pair(
-        directory,
-        await bench.open(directory, { segmentBytes: 2048, cacheBytesMax: 3000 }),
-      )
+      const pair = new Pair(directory, await bench.open(directory, OPTIONS))
       for (const next of operations) await pair.apply(next)
       await pair.check()
       await pair.reopen()

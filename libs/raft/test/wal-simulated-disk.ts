@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import type { Random } from '@sluice/foundation'
 import type { DirectoryLock } from '../src/wal/lock.js'
-import type { WalFile, WalFiles } from '../src/wal/files.js'
+import type { WalDisk, WalFile } from '../src/wal/files.js'
 
 const SECTOR_BYTES = 512
 
@@ -63,7 +63,7 @@ export type DiskStep = 'write' | 'sync' | 'create' | 'rename' | 'remove' | 'sync
 export type DiskFault = 'EIO' | 'ENOSPC' | 'short'
 
 /** A disk of one directory, in memory, that forgets at a crash what was not synced. */
-export class SimulatedDisk implements WalFiles {
+export class SimulatedDisk implements WalDisk {
   /** Names as the process sees them. */
   readonly names = new Map<string, Inode>()
   #durableNames = new Map<string, Inode>()
@@ -72,6 +72,8 @@ export class SimulatedDisk implements WalFiles {
   #died: () => void = () => undefined
   #isDead = false
   openFiles = 0
+  /** What all files together may take; a write beyond it finds no space. Bytes. */
+  capacityBytes = Number.POSITIVE_INFINITY
   /** Awaited by each read. */
   beforeRead: () => Promise<unknown> = () => Promise.resolve()
   /** Steps carried out. */
@@ -131,6 +133,16 @@ export class SimulatedDisk implements WalFiles {
     return Promise.resolve({ verify: () => Promise.resolve(), release: () => Promise.resolve() })
   }
 
+  freeBytes(): Promise<number> {
+    return Promise.resolve(this.capacityBytes - this.#usedBytes())
+  }
+
+  #usedBytes(): number {
+    let used = 0
+    for (const { current } of this.names.values()) used += current.length
+    return used
+  }
+
   list(): Promise<string[]> {
     return Promise.resolve([...this.names.keys()])
   }
@@ -159,6 +171,8 @@ export class SimulatedDisk implements WalFiles {
 
   async remove(path: string): Promise<void> {
     await this.#step('remove', basename(path))
+    if (!this.names.has(basename(path)))
+      throw Object.assign(new Error(`no file ${basename(path)}`), { code: 'ENOENT' })
     this.#change((names) => names.delete(basename(path)))
   }
 
@@ -178,6 +192,9 @@ export class SimulatedDisk implements WalFiles {
       write: async (bytes, position) => {
         const copy = Buffer.from(bytes)
         const isShort = (await this.#step('write', name)) === 'short'
+        const growth = Math.max(0, position + copy.length - inode.current.length)
+        if (growth > 0 && this.#usedBytes() + growth > this.capacityBytes)
+          throw Object.assign(new Error('no space left'), { code: 'ENOSPC' })
         const taken = isShort ? copy.subarray(0, copy.length / 2) : copy
         inode.write(taken, position)
         return taken.length

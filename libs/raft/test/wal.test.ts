@@ -1,4 +1,4 @@
-import { readdir, rm, stat } from 'node:fs/promises'
+import { copyFile, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { deferred } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
@@ -12,6 +12,7 @@ import {
 } from '../src/wal/errors.js'
 import { segmentFileName } from '../src/wal/format.js'
 import type { Wal } from '../src/wal/wal.js'
+import type { WalEvent } from '../src/wal/wal-options.js'
 import {
   append,
   describeLog,
@@ -249,6 +250,73 @@ describe('segments', () => {
     await (await bench.open(directory)).close()
     await expect(bench.open(directory, { nodeUuid: uuidOf(9) })).rejects.toThrow(WalForeignError)
   })
+
+  test("another node's segment among our own is refused, and named", async () => {
+    const [ours, theirs] = [await bench.directory(), await bench.directory()]
+    for (const [directory, nodeUuid] of [
+      [ours, uuidOf(1)],
+      [theirs, uuidOf(2)],
+    ] as const) {
+      const wal = await bench.open(directory, { nodeUuid })
+      openGroup(wal, 1)
+      for (let i = 1; i <= 4; i++) await append(wal, { group: groupId(1), entries: entries(i, i, 1, 3500) })
+      await wal.close()
+    }
+    const name = segmentFileName(3)
+    await copyFile(join(theirs, name), join(ours, name))
+    const opening = bench.open(ours, { nodeUuid: uuidOf(1) })
+    await expect(opening).rejects.toThrow(WalForeignError)
+    await expect(opening).rejects.toMatchObject({ file: join(ours, name) })
+  })
+
+  test('a segment of an earlier time in place of a newer one is refused, and named', async () => {
+    const directory = await bench.directory()
+    let wal = await bench.open(directory)
+    openGroup(wal, 1)
+    await append(wal, { group: groupId(1), entries: entries(1, 1, 1, 3500) })
+    await append(wal, { group: groupId(1), entries: entries(2, 2, 1, 1000) })
+    await wal.close()
+    const [second, third] = [2, 3].map((seq) => join(directory, segmentFileName(seq)))
+    await copyFile(second!, `${second!}.old`)
+    wal = await bench.open(directory)
+    for (let i = 3; i <= 5; i++) await append(wal, { group: groupId(1), entries: entries(i, i, 1, 1300) })
+    await wal.close()
+    const [newer, newest] = [`${second!}.new`, `${third!}.new`]
+    await copyFile(second!, newer)
+    await copyFile(third!, newest)
+    await copyFile(`${second!}.old`, second!)
+    await expect(bench.open(directory)).rejects.toMatchObject({ name: 'WalCorruptError', file: second! })
+    await copyFile(newer, second!)
+    await (await bench.open(directory)).close()
+    // The other way round: what is stale is the later one.
+    const other = await bench.directory()
+    wal = await bench.open(other)
+    openGroup(wal, 1)
+    await append(wal, { group: groupId(1), entries: entries(1, 1, 1, 3500) })
+    await append(wal, { group: groupId(1), entries: entries(2, 2, 1, 3500) })
+    await append(wal, { group: groupId(1), entries: entries(3, 3, 1, 100) })
+    await wal.close()
+    await copyFile(join(other, segmentFileName(2)), third!)
+    await expect(bench.open(directory)).rejects.toMatchObject({ name: 'WalCorruptError', file: third! })
+  })
+
+  test('a stale segment that says to follow an earlier batch is named as the stale one', async () => {
+    const disk = new SimulatedDisk()
+    const wal = await bench.openOn(disk)
+    openGroup(wal, 1)
+    await append(wal, { group: groupId(1), entries: entries(1, 1, 1, 400) })
+    const early = SimulatedDisk.of(disk.contents())
+    const second = await bench.openOn(early)
+    await append(second, { group: groupId(1), entries: entries(2, 2, 1, 700) })
+    await append(wal, { group: groupId(1), entries: entries(2, 2, 1, 100) })
+    await append(wal, { group: groupId(1), entries: entries(3, 3, 1, 700) })
+    const files = disk.contents()
+    const name = segmentFileName(2)
+    files.set(name, early.contents().get(name)!)
+    const opening = bench.openOn(SimulatedDisk.of(files))
+    await expect(opening).rejects.toThrow('a stale segment')
+    await expect(opening).rejects.toMatchObject({ file: `/simulated/${name}` })
+  })
 })
 
 describe('compaction', () => {
@@ -281,8 +349,11 @@ describe('compaction', () => {
   test('lets segments go that no group needs, oldest first, whatever is opened again in between', async () => {
     const directory = await bench.directory()
     const removed: number[] = []
-    const onEvent = (event: { kind: string; segmentSeq?: number }): unknown => removed.push(event.segmentSeq!)
-    let wal = await bench.open(directory, { onEvent })
+    const onEvent = (event: WalEvent): void => {
+      if (event.kind === 'segment-removed') removed.push(event.segmentSeq)
+    }
+    const options = { onEvent, slowGroupSegments: 1000 }
+    let wal = await bench.open(directory, options)
     for (const id of [1, 2]) openGroup(wal, id)
     await append(wal, { group: groupId(2), entries: entries(1, 2, 1), hardState: hardState(4, 2, 0) })
     for (let i = 1; i <= 20; i++) {
@@ -290,7 +361,7 @@ describe('compaction', () => {
       wal.compact(groupId(1), i - 1)
       if (i % 3 === 0) {
         const before = await describeWal(wal)
-        wal = await reopen(wal, directory, { onEvent })
+        wal = await reopen(wal, directory, options)
         expect(await describeWal(wal)).toEqual(before)
       }
     }
@@ -303,7 +374,7 @@ describe('compaction', () => {
     await eventually(() => expect(wal.stats().segments).toBeLessThan(4))
     expect(removed).toEqual(Array.from({ length: removed.length }, (_, i) => i + 1))
     const before = await describeWal(wal)
-    wal = await reopen(wal, directory, { onEvent })
+    wal = await reopen(wal, directory, options)
     expect(await describeWal(wal)).toEqual(before)
     expect(wal.group(groupId(2))!.hardState).toEqual(hardState(4, 2, 0))
     const files = (await readdir(directory)).filter((name) => name.endsWith('.seg'))
@@ -449,6 +520,16 @@ describe('entries', () => {
     await file.close()
     await expect(log.read(1, 1, 1)).rejects.toThrow(WalCorruptError)
   })
+})
+
+test('a log makes its directory, and those above it', async () => {
+  const directory = join(await bench.directory(), 'of', 'this node', 'log')
+  const wal = await bench.open(directory)
+  openGroup(wal, 1)
+  await append(wal, { group: groupId(1), entries: entries(1, 1, 1) })
+  await wal.close()
+  expect((await bench.open(directory)).group(groupId(1))!.lastIndex).toBe(1)
+  expect((await stat(directory)).mode & 0o777).toBe(0o700)
 })
 
 test('an idle log ends with one seal', async () => {

@@ -55,7 +55,10 @@ export class Applier {
     const { index } = source.meta
     try {
       await this.#reading
-      if (this.#closed) return
+      if (this.#closed) {
+        await source.close()
+        return
+      }
       await this.#machine.restore(source)
       this.#restoredTo = index
     } catch (error) {

@@ -1,5 +1,6 @@
 import { invariant, type Random, toError } from '@sluice/foundation'
 import { membersOf } from '../core/configuration.js'
+import type { CoreConfig } from '../core/config.js'
 import { RaftCore } from '../core/core.js'
 import type { LogIndex, NodeId, RaftGroupId, SnapshotMeta } from '../core/types.js'
 import type { GroupStorage, LogStore, LogWrite } from '../storage/log-store.js'
@@ -37,6 +38,11 @@ export interface RaftHostOptions {
   readonly transport: RaftTransport
   readonly random: Random
   readonly timings?: Partial<RaftTimings>
+  /** Bounds of every group's core, in place of those that suit most. */
+  readonly limits?: Pick<
+    CoreConfig,
+    'inflightMessagesMax' | 'inflightBytesMax' | 'appendBytesMax' | 'uncommittedBytesMax' | 'readsMax'
+  >
   readonly scheduler?: TurnScheduler
   /** Needed by groups whose machines have snapshots. */
   readonly snapshots?: SnapshotCarrier
@@ -136,7 +142,7 @@ export class RaftHost implements GroupHost {
 
   /** Starts a group: from its log when there is one of the same incarnation, else empty. */
   openGroup(settings: GroupSettings): RaftGroup {
-    const { nodeId, store, random } = this.#options
+    const { nodeId, store, random, limits } = this.#options
     invariant(!this.#groups.has(settings.id), `group ${settings.id} is open already`)
     const log = store.group(settings.id) ?? store.createGroup(settings.id, settings.uuid, settings.name)
     const same = log.uuid.every((byte, i) => byte === settings.uuid[i])
@@ -154,6 +160,7 @@ export class RaftHost implements GroupHost {
       inflightBytesMax: INFLIGHT_BYTES_MAX,
       appendBytesMax: APPEND_BYTES_MAX,
       uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
+      ...limits,
       random,
       log,
       hardState: log.hardState,

@@ -68,7 +68,7 @@ export class VolatileLog implements GroupStorage {
  * of them keeps running; a process that ends must not come back as the same node.
  */
 export class VolatileStore implements LogStore {
-  readonly stalledMs = 0
+  readonly stalledMs: number = 0
   readonly #groups = new Map<RaftGroupId, VolatileLog>()
   readonly #soon: (run: () => void) => void
 

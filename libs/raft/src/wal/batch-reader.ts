@@ -14,6 +14,7 @@ export interface WantedEntry extends EntryLocation {
 /** Read batches kept for the next read: whoever catches up asks for one batch several times. */
 const KEPT_BATCHES_MAX = 4
 const KEPT_BYTES_MAX = 16 * 1024 * 1024
+const UNCHECKED_BYTES_MAX = 1024 * 1024
 
 interface KeptBatch {
   readonly batch: Promise<Uint8Array>
@@ -99,7 +100,10 @@ async function readBatch(segment: Segment, at: number): Promise<Uint8Array> {
     new WalCorruptError({ file: segment.path, offset: at, reason: `reading an entry back: ${reason}` })
   const head = new Uint8Array(BATCH_HEADER_BYTES)
   if ((await readWhole(segment.file, head, at)) < head.length) throw refuse('the file ends before its batch')
-  const header = decodeBatchHeader(viewOf(head), 0, Number.MAX_SAFE_INTEGER)
+  // Of a large batch the file must have as much as its header claims, before memory is taken for it.
+  let header = decodeBatchHeader(viewOf(head), 0, Number.MAX_SAFE_INTEGER)
+  if (typeof header !== 'string' && header.sizeBytes > UNCHECKED_BYTES_MAX)
+    header = decodeBatchHeader(viewOf(head), 0, (await segment.file.size()) - at)
   if (typeof header === 'string') throw refuse(header)
   const batch = new Uint8Array(header.sizeBytes)
   if ((await readWhole(segment.file, batch, at)) < batch.length)

@@ -1,7 +1,13 @@
+import { invariant } from '@sluice/foundation'
 import type { Entry, HardState, LogIndex, RaftGroupId, SnapshotMeta, Term } from '../core/types.js'
-import { BATCH_HEADER_BYTES, BatchFlag, finishBatch, padded, putU64, viewOf } from './format.js'
+import { BATCH_BODY_BYTES_MAX, BATCH_HEADER_BYTES, BatchFlag, finishBatch, padded, putU64 } from './format.js'
 import type { GroupDefinition, GroupSummary } from './group-definition.js'
 import {
+  baseBytes,
+  checkpointBytes,
+  COPIES_HEAD_BYTES,
+  copiesBytes,
+  COPY_HEAD_BYTES,
   ENTRIES_HEAD_BYTES,
   ENTRY_HEAD_BYTES,
   HARD_STATE_BYTES,
@@ -10,17 +16,7 @@ import {
   SNAPSHOT_HEAD_BYTES,
   SUMMARY_HEAD_BYTES,
 } from './record.js'
-
-/** Memory that batches are encoded into. */
-export class Slab {
-  readonly bytes: Uint8Array
-  readonly view: DataView
-
-  constructor(sizeBytes: number) {
-    this.bytes = Buffer.allocUnsafeSlow(sizeBytes)
-    this.view = viewOf(this.bytes)
-  }
-}
+import { Slab } from './slab.js'
 
 /** An empty batch that says that the next segment exists. */
 export function endBatch(
@@ -28,6 +24,17 @@ export function endBatch(
   chain: { readonly prevCrc: number; readonly salt: number },
 ): Uint8Array {
   return new Batch(place, new Slab(BATCH_HEADER_BYTES), BatchFlag.END).finish(chain.prevCrc, chain.salt).bytes
+}
+
+/** The batch that starts a segment: every group, so that no earlier segment is needed to know it. */
+export function checkpointBatch(summaries: readonly GroupSummary[], place: BatchPlace): Batch {
+  let bodyBytes = checkpointBytes(summaries)
+  for (const { base } of summaries) bodyBytes += baseBytes(base)
+  invariant(bodyBytes < BATCH_BODY_BYTES_MAX, 'a checkpoint fits into a batch')
+  const batch = new Batch(place, new Slab(padded(BATCH_HEADER_BYTES + bodyBytes)), BatchFlag.CHECKPOINT)
+  batch.addCheckpoint(summaries)
+  for (const { id, base } of summaries) if (base !== undefined) batch.addBase(id, base)
+  return batch
 }
 
 export interface BatchPlace {
@@ -137,7 +144,30 @@ export class Batch {
     return this.offset + dataAt
   }
 
-  addCheckpoint(summaries: readonly GroupSummary[], payloadBytes: number): void {
+  /** Like `addEntries`, for entries that the log has already, of any terms. */
+  addCopies(group: RaftGroupId, copies: readonly Entry[]): number {
+    const count = copies.length
+    const at = this.#record(RecordType.COPIES, group, copiesBytes(copies) - RECORD_HEADER_BYTES)
+    const { bytes, view } = this.slab
+    putU64(view, at, copies[0]!.index)
+    view.setUint32(at + 8, count, true)
+    const termsAt = at + COPIES_HEAD_BYTES
+    const lengthsAt = termsAt + 8 * count
+    const kindsAt = lengthsAt + 4 * count
+    const dataAt = termsAt + COPY_HEAD_BYTES * count
+    let position = dataAt
+    for (const [i, { term, kind, data }] of copies.entries()) {
+      putU64(view, termsAt + 8 * i, term)
+      view.setUint32(lengthsAt + 4 * i, data.length, true)
+      bytes[kindsAt + i] = kind
+      bytes.set(data, position)
+      position += data.length
+    }
+    return this.offset + dataAt
+  }
+
+  addCheckpoint(summaries: readonly GroupSummary[]): void {
+    const payloadBytes = checkpointBytes(summaries) - RECORD_HEADER_BYTES
     const start = this.#record(RecordType.CHECKPOINT, 0, payloadBytes)
     const { bytes, view } = this.slab
     view.setUint32(start, summaries.length, true)
@@ -155,7 +185,6 @@ export class Batch {
       bytes.set(name, at + SUMMARY_HEAD_BYTES)
       at += SUMMARY_HEAD_BYTES + name.length
     }
-    for (const { id, base } of summaries) if (base !== undefined) this.addBase(id, base)
   }
 
   /** The bytes to write at `offset`, and their CRC; nothing can be added afterwards. */

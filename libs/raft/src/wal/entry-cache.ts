@@ -38,7 +38,7 @@ export class EntryCache {
   add(tail: EntryTail, entries: readonly Entry[], start: number, end: number, lsn: number): void {
     for (let i = start; i < end; i++) {
       tail.push(entries[i]!)
-      this.#bytes += cachedBytes(entries[i]!)
+      this.#bytes += cachedBytes(entries[i]!.data.length)
     }
     this.#addChunk(tail, lsn)
   }

@@ -75,6 +75,19 @@ export class EntryIndex {
     return this.#last === this.#base ? undefined : this.#words[this.#at(this.#base + 1)]!
   }
 
+  /** The highest entry in this segment or an older one; `undefined` when none is there. */
+  lastUpTo(segmentSeq: number): LogIndex | undefined {
+    let low = this.#base
+    let high = this.#last
+    // Entries up to `low` are there, those over `high` are not.
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2)
+      if (this.#words[this.#at(middle)]! <= segmentSeq) low = middle
+      else high = middle - 1
+    }
+    return low === this.#base ? undefined : low
+  }
+
   /** Forgets everything from `index` on; may go below the base. */
   truncateFrom(index: LogIndex): void {
     this.#last = Math.min(this.#last, index - 1)

@@ -7,8 +7,9 @@ const ENTRY_OVERHEAD_BYTES = 128
 const CAPACITY_MIN = 4
 const SLACK = 8
 
-export function cachedBytes(entry: Entry): number {
-  return entry.data.length + ENTRY_OVERHEAD_BYTES
+/** @param dataBytes of the entry */
+export function cachedBytes(dataBytes: number): number {
+  return dataBytes + ENTRY_OVERHEAD_BYTES
 }
 
 /** The newest entries of one group, [first, next), in a ring. The entries are the caller's own objects. */
@@ -81,7 +82,7 @@ export class EntryTail {
 
   #clear(index: LogIndex): number {
     const at = this.#at(index)
-    const freed = cachedBytes(this.#ring[at]!)
+    const freed = cachedBytes(this.#ring[at]!.data.length)
     this.#ring[at] = undefined
     return freed
   }

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rename, statfs, unlink } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { type DirectoryLock, lockDirectory } from './lock.js'
 
 /** An open file of the log. */
@@ -15,7 +16,7 @@ export interface WalFile {
   close(): Promise<void>
 }
 
-/** What the log asks of a file system; the seam where tests put faults. */
+/** What is asked of a file system; the seam where tests put faults. */
 export interface WalFiles {
   makeDirectory(directory: string): Promise<void>
   /** File names, in any order. */
@@ -31,6 +32,12 @@ export interface WalFiles {
    * @throws WalLockedError when one is in
    */
   lock(directory: string): Promise<DirectoryLock>
+}
+
+/** Besides files, the room for them. */
+export interface WalDisk extends WalFiles {
+  /** What may still be written to the directory's disk, bytes. */
+  freeBytes(directory: string): Promise<number>
 }
 
 class NodeFile implements WalFile {
@@ -63,10 +70,24 @@ class NodeFile implements WalFile {
 
 const CREATE = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC
 
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, constants.O_RDONLY)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
 /** The real file system. */
-export const nodeFiles: WalFiles = {
+export const nodeFiles: WalDisk = {
   async makeDirectory(directory) {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
+    const first = await mkdir(directory, { recursive: true, mode: 0o700 })
+    if (first === undefined) return
+    // A directory that its parent forgets takes everything in it along.
+    const top = resolve(first)
+    for (let made = resolve(directory); made.length >= top.length; made = dirname(made))
+      await syncDirectory(dirname(made))
   },
   list: (directory) => readdir(directory),
   async open(path, mode) {
@@ -74,13 +95,10 @@ export const nodeFiles: WalFiles = {
   },
   rename,
   remove: unlink,
-  async syncDirectory(directory) {
-    const handle = await open(directory, constants.O_RDONLY)
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
+  syncDirectory,
+  async freeBytes(directory) {
+    const { bavail, bsize } = await statfs(directory)
+    return bavail * bsize
   },
   lock: lockDirectory,
 }

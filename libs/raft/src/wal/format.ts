@@ -20,8 +20,13 @@ export const BATCH_HEADER_BYTES = 32
 /** Body of one batch, bytes; more is a sign of damage. */
 export const BATCH_BODY_BYTES_MAX = 256 * 1024 * 1024
 
+/** Of one segment's file with whatever it may hold, bytes. */
+export const SEGMENT_FILE_BYTES_MAX = 5 * 256 * 1024 * 1024
+
 export const BatchFlag = { NONE: 0, CHECKPOINT: 1, SEAL: 2, END: 4 } as const
 export type BatchFlag = (typeof BatchFlag)[keyof typeof BatchFlag]
+
+const FLAGS: ReadonlySet<number> = new Set(Object.values(BatchFlag))
 
 const SEGMENT_MAGIC = 0x4c41_5752
 const BATCH_MAGIC = 0xb47c_a11e
@@ -52,6 +57,10 @@ export interface BatchHeader {
   readonly bodyBytes: number
   /** With header and padding. */
   readonly sizeBytes: number
+}
+
+export function isBatchFlag(flags: number): flags is BatchFlag {
+  return FLAGS.has(flags)
 }
 
 export function padded(sizeBytes: number): number {

@@ -11,6 +11,7 @@ import type { GroupStorage } from '../storage/log-store.js'
 import type { BatchReader } from './batch-reader.js'
 import type { EntryCache } from './entry-cache.js'
 import { EntryIndex, type EntryLocation } from './entry-index.js'
+import { EntryPlaces } from './entry-places.js'
 import { EntryTail } from './entry-tail.js'
 import { WalRangeError } from './errors.js'
 import { EMPTY_HARD_STATE, type GroupDefinition, type GroupSummary } from './group-definition.js'
@@ -36,7 +37,7 @@ export class GroupLog implements GroupStorage {
   readonly uuid: Uint8Array
   readonly name: string
   #terms: TermRuns
-  #index: EntryIndex
+  #places: EntryPlaces
   readonly #tail: EntryTail
   readonly #cache: EntryCache
   readonly #reader: BatchReader
@@ -59,15 +60,15 @@ export class GroupLog implements GroupStorage {
     if ('hardState' in from) {
       this.#hardState = from.hardState
       this.#terms = termsOf(from)
-      this.#index = new EntryIndex(from.lastIndex)
+      this.#places = new EntryPlaces(from.lastIndex)
       this.#isDefined = true
     } else {
       this.#hardState = EMPTY_HARD_STATE
       this.#terms = new TermRuns(0, 0)
-      this.#index = new EntryIndex(0)
+      this.#places = new EntryPlaces(0)
       this.#isDefined = false
     }
-    this.#tail = new EntryTail(this.#index.last + 1)
+    this.#tail = new EntryTail(this.#places.last + 1)
   }
 
   get hardState(): HardState {
@@ -83,7 +84,7 @@ export class GroupLog implements GroupStorage {
   }
 
   get lastIndex(): LogIndex {
-    return this.#index.last
+    return this.#places.last
   }
 
   get baseConfiguration(): Uint8Array | undefined {
@@ -99,7 +100,7 @@ export class GroupLog implements GroupStorage {
   }
 
   sizeBytes(index: LogIndex): number {
-    return this.#index.lengthBytes(index)
+    return this.#places.lengthBytes(index)
   }
 
   /** Entries from memory, both ends included; `undefined` when some of them are not there (any more). */
@@ -125,7 +126,7 @@ export class GroupLog implements GroupStorage {
     const recent = this.#tail.slice(Math.max(from, this.#tail.first), last)
     const older: (EntryLocation & { readonly index: LogIndex; readonly term: Term })[] = []
     for (let index = from; index <= last && index < this.#tail.first; index++)
-      older.push({ index, term: this.#terms.at(index), ...this.#index.location(index) })
+      older.push({ index, term: this.#terms.at(index), ...this.#places.location(index) })
     if (older.length === 0) return recent
     const entries = await this.#reader.readEntries(older)
     return [...entries, ...recent]
@@ -151,15 +152,30 @@ export class GroupLog implements GroupStorage {
 
   /** The oldest segment that is needed for this group's entries. */
   get firstSegmentSeq(): number | undefined {
-    return this.#index.firstSegmentSeq()
+    return this.#places.firstSegmentSeq()
   }
 
-  /** Entries up to here are in none of the segments that recovery read; equals `compactedIndex` in a sound log. */
+  /** Up to where the log must be copied for it to need neither this segment nor an older one. */
+  lastUpTo(segmentSeq: number): LogIndex | undefined {
+    return this.#places.lastUpTo(segmentSeq)
+  }
+
+  /** How often the end was cut off: the same index before and after a cut is not the same entry. */
+  get cuts(): number {
+    return this.#tail.cuts
+  }
+
+  /** The highest entry that is in none of the segments replayed; equals `compactedIndex` in a sound log. */
   get missingTo(): LogIndex {
-    return this.#index.base
+    return this.#places.missingTo(this.compactedIndex)
   }
 
-  /** What a checkpoint says; `lastTerm` is meaningless for a log with missing entries. */
+  /** False while the last entry is one that was not found yet. */
+  get isLastFound(): boolean {
+    return this.lastIndex === this.compactedIndex || this.#places.isKnown(this.lastIndex)
+  }
+
+  /** What a checkpoint says; `lastTerm` is meaningless while the last entry is not found. */
   get summary(): GroupSummary {
     const { id, uuid, name, hardState, compactedIndex, compactedTerm, lastIndex } = this
     const lastTerm = this.#terms.lastTerm
@@ -198,8 +214,33 @@ export class GroupLog implements GroupStorage {
       : `entry ${index} has term ${known}, not ${term}`
   }
 
+  /** Why the log cannot restart behind that, or `undefined`. */
+  refusalOfSnapshot({ index, term }: SnapshotMeta): string | undefined {
+    if (!Number.isSafeInteger(index) || index < 1 || index < this.compactedIndex)
+      return `a snapshot of entry ${index} is older than the log, which starts behind ${this.compactedIndex}`
+    if (term < this.compactedTerm) return `term ${term} of the snapshot is below the term before it`
+    return undefined
+  }
+
+  /** Why these cannot be the log's oldest entries, copied, or `undefined`. */
+  refusalOfCopies(copies: readonly Entry[]): string | undefined {
+    const last = copies.at(-1)
+    if (last === undefined || last.index > this.lastIndex) return `copies are of the log's entries`
+    let { compactedTerm: term } = this
+    for (const [i, copy] of copies.entries()) {
+      if (copy.index !== this.compactedIndex + 1 + i) return `copies start with the log's oldest entry`
+      const known = this.#terms.at(copy.index)
+      if (copy.term < term || (known !== UNKNOWN_TERM && known !== copy.term))
+        return `the copy of entry ${copy.index} has another term`
+      if (this.#places.isKnown(copy.index) && this.#places.lengthBytes(copy.index) !== copy.data.length)
+        return `the copy of entry ${copy.index} has another length`
+      term = copy.term
+    }
+    return undefined
+  }
+
   truncateFrom(index: LogIndex, lsn: number): void {
-    this.#index.truncateFrom(index)
+    this.#places.truncateFrom(index)
     this.#terms.truncateFrom(index)
     this.#configurations = this.#configurations.filter((entry) => entry.index < index)
     this.#cache.truncateFrom(this.#tail, index, lsn)
@@ -207,6 +248,35 @@ export class GroupLog implements GroupStorage {
 
   setBase(configuration: Uint8Array): void {
     this.#base = configuration
+  }
+
+  /**
+   * The log's oldest entries are in this place now, too, durable.
+   * @param copies may reach back to entries that are compacted
+   */
+  copied(copies: readonly Entry[], place: EntriesPlace): void {
+    const { segmentSeq, batchAt } = place
+    let { dataAt } = place
+    const places = new EntryIndex(this.compactedIndex)
+    for (const { index, data, kind } of copies) {
+      if (index > this.compactedIndex) places.push(segmentSeq, batchAt, dataAt, data.length, kind)
+      dataAt += data.length
+    }
+    if (places.last > this.compactedIndex) this.#places.copied(places)
+  }
+
+  /** Like `copied`, in a replay: there the copies may be all that is left of the entries. */
+  recoverCopies(copies: readonly Entry[], place: EntriesPlace): void {
+    this.#terms.setFirst(
+      copies.map((copy) => copy.term),
+      this.lastIndex,
+    )
+    const last = copies.at(-1)!.index
+    this.#configurations = [
+      ...copies.filter((copy) => copy.kind === EntryKind.CONFIGURATION).map(withOwnData),
+      ...this.#configurations.filter((entry) => entry.index > last),
+    ]
+    this.copied(copies, place)
   }
 
   /** The base configuration once the log is compacted to `index`. */
@@ -219,10 +289,10 @@ export class GroupLog implements GroupStorage {
     const { index, term, configuration } = snapshot
     this.#cache.truncateFrom(this.#tail, Math.min(this.compactedIndex + 1, this.#tail.next), lsn)
     this.#terms = new TermRuns(index, term)
-    this.#index = new EntryIndex(index)
+    this.#places = new EntryPlaces(index)
     this.#tail.skipTo(index + 1)
     this.#configurations = []
-    this.#base = configuration
+    this.#base = Uint8Array.from(configuration)
   }
 
   /** Adds entries [start, end) of the array, all of one term, written to `place` with batch `lsn`. */
@@ -232,9 +302,9 @@ export class GroupLog implements GroupStorage {
     this.#terms.add(entries[start]!.index, entries[start]!.term)
     for (let i = start; i < end; i++) {
       const { data, kind } = entries[i]!
-      this.#index.push(segmentSeq, batchAt, dataAt, data.length, kind)
+      this.#places.push(segmentSeq, batchAt, dataAt, data.length, kind)
       dataAt += data.length
-      if (kind === EntryKind.CONFIGURATION) this.#configurations.push({ ...entries[i]!, data: data.slice() })
+      if (kind === EntryKind.CONFIGURATION) this.#configurations.push(withOwnData(entries[i]!))
     }
     this.#cache.add(this.#tail, entries, start, end, lsn)
   }
@@ -247,16 +317,16 @@ export class GroupLog implements GroupStorage {
     const { segmentSeq, batchAt, dataAt, lengthBytes, kind } = location
     const index = this.lastIndex + 1
     this.#terms.add(index, term)
-    this.#index.push(segmentSeq, batchAt, dataAt, lengthBytes, kind)
-    if (kind === EntryKind.CONFIGURATION)
-      this.#configurations.push({ index, term, kind, data: Uint8Array.from(data) })
-    this.#tail.skipTo(this.#index.last + 1)
+    this.#places.push(segmentSeq, batchAt, dataAt, lengthBytes, kind)
+    if (kind === EntryKind.CONFIGURATION) this.#configurations.push(withOwnData({ index, term, kind, data }))
+    this.#tail.skipTo(this.#places.last + 1)
   }
 
   compactTo(index: LogIndex, term: Term): void {
+    this.#base = this.baseAt(index)
     this.#terms.compactTo(index, term)
     this.#configurations = this.#configurations.filter((entry) => entry.index > index)
-    this.#index.dropTo(index)
+    this.#places.dropTo(index)
     this.#cache.dropTo(this.#tail, index)
   }
 
@@ -264,6 +334,11 @@ export class GroupLog implements GroupStorage {
   release(): void {
     this.#cache.dropTo(this.#tail, this.lastIndex)
   }
+}
+
+/** The data may be a view of much more, which it would keep in memory. */
+function withOwnData(entry: Entry): Entry {
+  return { ...entry, data: Uint8Array.from(entry.data) }
 }
 
 function termsOf(summary: GroupSummary): TermRuns {

@@ -30,26 +30,39 @@ export class Purger {
     this.#options = options
   }
 
-  /** Entries were compacted or removed. */
+  /** Entries were compacted, removed or copied forward. */
   want(): void {
     this.#isWanted = true
+  }
+
+  /** `want`, and looks at once. */
+  wantNow(): void {
+    this.#isWanted = true
+    this.durable(this.#durableLsn)
   }
 
   /** Everything up to this batch is on disk. */
   durable(lsn: number): void {
     this.#durableLsn = lsn
+    for (let below = this.#due(); below !== undefined; below = this.#due()) {
+      if ((this.#options.store.firstSeq ?? below) >= below) continue // what was found out since comes next
+      this.#isRemoving = true
+      this.#removing = this.#remove(below)
+    }
+  }
+
+  /** Segments below this one can go now. */
+  #due(): number | undefined {
     const segment = this.#options.currentSegmentSeq()
     if (this.#plan === undefined && (this.#isWanted || segment !== this.#plannedAtSegment)) {
       this.#isWanted = false
       this.#plannedAtSegment = segment
       this.#plan = { below: this.#firstNeeded(), lsn: this.#options.lastLsn() }
     }
-    if (this.#plan === undefined || lsn < this.#plan.lsn || this.#isRemoving) return
+    if (this.#plan === undefined || this.#durableLsn < this.#plan.lsn || this.#isRemoving) return undefined
     const { below } = this.#plan
     this.#plan = undefined
-    if ((this.#options.store.firstSeq ?? below) >= below) return
-    this.#isRemoving = true
-    this.#removing = this.#remove(below)
+    return below
   }
 
   /** Waits for what is being removed. */

@@ -23,6 +23,8 @@ import { type GroupDefinition, type GroupSummary, NAME_BYTES_MAX, UUID_BYTES } f
  *   GROUP_DEL   nothing
  *   CHECKPOINT  count u32 | per group: id u32 | uuid 16 B | term u64 | commit u64 | vote u32 |
  *               compacted index u64 | its term u64 | last index u64 | its term u64 | nameBytes u16 | name
+ *   COPIES      first index u64 | count u32 | term u64 × count | length u32 × count | kind u8 × count | data
+ *               the log's oldest entries once more, so that older segments are not needed for them
  *   BASE        configuration at the compacted index; behind a COMPACT that changed it, and behind
  *               every CHECKPOINT for each group that has one
  */
@@ -37,6 +39,7 @@ export const RecordType = {
   GROUP_DEL: 7,
   CHECKPOINT: 8,
   BASE: 9,
+  COPIES: 10,
 } as const
 export type RecordType = (typeof RecordType)[keyof typeof RecordType]
 
@@ -45,6 +48,9 @@ export const HARD_STATE_BYTES = 20
 export const ENTRIES_HEAD_BYTES = 20
 /** Length and kind of one entry. */
 export const ENTRY_HEAD_BYTES = 5
+export const COPIES_HEAD_BYTES = 12
+/** Term, length and kind of one copied entry. */
+export const COPY_HEAD_BYTES = 13
 export const SNAPSHOT_HEAD_BYTES = 16
 /** Of one group in a checkpoint, without its name. */
 export const SUMMARY_HEAD_BYTES = 74
@@ -81,6 +87,14 @@ export type WalRecord =
       readonly group: RaftGroupId
       readonly configuration: Uint8Array
     }
+  | {
+      readonly type: typeof RecordType.COPIES
+      readonly group: RaftGroupId
+      /** Their data are views of the batch. */
+      readonly copies: readonly Entry[]
+      /** Where the first one's data starts, from the start of the batch; the others follow. Bytes. */
+      readonly dataAt: number
+    }
   | { readonly type: typeof RecordType.GROUP_DEL; readonly group: RaftGroupId }
   | { readonly type: typeof RecordType.CHECKPOINT; readonly summaries: readonly GroupSummary[] }
 
@@ -89,9 +103,11 @@ export class RecordError extends Error {
   override readonly name = 'RecordError'
 }
 
-/** What a group adds to a checkpoint, bytes. */
-export function summaryBytes(name: string): number {
-  return SUMMARY_HEAD_BYTES + Buffer.byteLength(name)
+/** What a CHECKPOINT record takes, bytes. */
+export function checkpointBytes(summaries: readonly GroupSummary[]): number {
+  let sizeBytes = RECORD_HEADER_BYTES + 4
+  for (const { name } of summaries) sizeBytes += SUMMARY_HEAD_BYTES + Buffer.byteLength(name)
+  return sizeBytes
 }
 
 /** What a BASE record takes, bytes. */
@@ -102,6 +118,13 @@ export function baseBytes(configuration: Uint8Array | undefined): number {
 /** What a GROUP_DEF record takes, bytes. */
 export function definitionBytes(name: string): number {
   return RECORD_HEADER_BYTES + UUID_BYTES + 2 + Buffer.byteLength(name)
+}
+
+/** What a COPIES record takes, bytes. */
+export function copiesBytes(copies: readonly Entry[]): number {
+  let sizeBytes = RECORD_HEADER_BYTES + COPIES_HEAD_BYTES
+  for (const { data } of copies) sizeBytes += COPY_HEAD_BYTES + data.length
+  return sizeBytes
 }
 
 /** What entries take, in records of one term each, bytes. */
@@ -158,6 +181,8 @@ function decodeRecord(type: RecordType, group: RaftGroupId, payload: PayloadRead
       }
     case RecordType.BASE:
       return { type, group, configuration: payload.rest() }
+    case RecordType.COPIES:
+      return decodeCopies(group, payload)
     case RecordType.GROUP_DEL:
       return { type, group }
     case RecordType.CHECKPOINT:
@@ -176,13 +201,26 @@ function decodeEntries(group: RaftGroupId, payload: PayloadReader): WalRecord {
   const count = payload.count(ENTRY_HEAD_BYTES)
   const lengths = new Uint32Array(count)
   for (let i = 0; i < count; i++) lengths[i] = payload.u32()
-  const kinds = payload.bytes(count)
+  const kinds = payload.kinds(count)
   const dataAt = payload.position
-  for (let i = 0; i < count; i++) {
-    if (!KINDS.has(kinds[i]!)) throw new RecordError(`entry kind ${kinds[i]!} is unknown`)
-    payload.skip(lengths[i]!)
-  }
+  for (let i = 0; i < count; i++) payload.skip(lengths[i]!)
   return { type: RecordType.ENTRIES, group, term, first, lengths, kinds, dataAt }
+}
+
+function decodeCopies(group: RaftGroupId, payload: PayloadReader): WalRecord {
+  const first = payload.u64()
+  const count = payload.count(COPY_HEAD_BYTES)
+  const terms = Array.from({ length: count }, () => payload.u64())
+  const lengths = Array.from({ length: count }, () => payload.u32())
+  const kinds = payload.kinds(count)
+  const dataAt = payload.position
+  const copies = terms.map((term, i) => ({
+    index: first + i,
+    term,
+    kind: kinds[i]! as EntryKind,
+    data: payload.view(lengths[i]!),
+  }))
+  return { type: RecordType.COPIES, group, copies, dataAt }
 }
 
 const KINDS: ReadonlySet<number> = new Set(Object.values(EntryKind))
@@ -232,6 +270,17 @@ class PayloadReader {
     return Uint8Array.from(this.#bytes.subarray(at, at + count))
   }
 
+  view(count: number): Uint8Array {
+    const at = this.#take(count)
+    return this.#bytes.subarray(at, at + count)
+  }
+
+  kinds(count: number): Uint8Array {
+    const kinds = this.bytes(count)
+    for (const kind of kinds) if (!KINDS.has(kind)) throw new RecordError(`entry kind ${kind} is unknown`)
+    return kinds
+  }
+
   /** A copy of everything that is left. */
   rest(): Uint8Array {
     return this.bytes(this.#end - this.position)
@@ -255,6 +304,8 @@ class PayloadReader {
     const compactedTerm = this.u64()
     const lastIndex = this.u64()
     const lastTerm = this.u64()
+    if (lastIndex < compactedIndex || lastTerm < compactedTerm)
+      throw new RecordError(`the log of group ${id} ends before it starts`)
     return { id, uuid, hardState, compactedIndex, compactedTerm, lastIndex, lastTerm, name: this.name() }
   }
 

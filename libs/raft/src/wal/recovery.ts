@@ -10,6 +10,7 @@ import {
   BatchFlag,
   decodeSegmentHeader,
   parseSegmentFileName,
+  SEGMENT_FILE_BYTES_MAX,
   SEGMENT_HEADER_BYTES,
   segmentFileName,
 } from './format.js'
@@ -23,7 +24,8 @@ import {
   scanSegment,
   type SegmentImage,
 } from './segment-scan.js'
-import { type Segment, type SegmentStore, writeWhole } from './segment-store.js'
+import type { Segment, SegmentStore } from './segment-store.js'
+import { writeWhole } from './zero-fill.js'
 
 /** Where the log goes on. */
 export interface LogPosition {
@@ -101,7 +103,8 @@ export async function recoverLog(options: RecoveryOptions): Promise<RecoveredLog
     const missing = join(directory, segmentFileName(last.segment.seq + 1))
     throw new WalCorruptError({ file: missing, offset: 0, reason: 'the last segment is missing' })
   }
-  orCorrupt(last.image.path, last.scan.end, () => replay.finish())
+  const before = join(directory, segmentFileName(seqs[0]! - 1))
+  orCorrupt(before, 0, () => replay.finish())
   const tornTail = await settle(last)
   await files.syncDirectory(directory)
   if (beforePrevious !== undefined) await markEnd(beforePrevious)
@@ -129,7 +132,7 @@ async function load(
   const path = join(options.directory, segmentFileName(seq))
   const file = await options.files.open(path, 'existing')
   try {
-    const bytes = await readFile(file)
+    const bytes = await readFile(path, file)
     const header = checkHeader(options, { path, seq, bytes, previous })
     const image = { path, bytes, salt: header.salt }
     const scan = scanSegment(image, {
@@ -151,8 +154,15 @@ async function load(
   }
 }
 
-async function readFile(file: WalFile): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafeSlow(await file.size())
+async function readFile(path: string, file: WalFile): Promise<Buffer> {
+  const sizeBytes = await file.size()
+  if (sizeBytes > SEGMENT_FILE_BYTES_MAX)
+    throw new WalCorruptError({
+      file: path,
+      offset: SEGMENT_FILE_BYTES_MAX,
+      reason: 'no segment is so large',
+    })
+  const bytes = Buffer.allocUnsafeSlow(sizeBytes)
   return bytes.subarray(0, await readWhole(file, bytes, 0))
 }
 
@@ -172,14 +182,20 @@ function checkHeader(
     throw new WalForeignError(path, { expected: options.nodeUuid, found: header.nodeUuid })
   if (header.seq !== seq)
     throw new WalCorruptError({ file: path, offset: 8, reason: `the header says segment ${header.seq}` })
-  if (previous !== undefined && header.prevSegmentLastLsn !== previous.scan.lastLsn) {
-    const { end, lastLsn, reason } = previous.scan
+  if (previous === undefined) return header
+  const { end, lastLsn, reason } = previous.scan
+  if (header.prevSegmentLastLsn < lastLsn)
+    throw new WalCorruptError({
+      file: path,
+      offset: 32,
+      reason: `a stale segment: it follows batch ${header.prevSegmentLastLsn}, yet the one before it ends with ${lastLsn}`,
+    })
+  if (header.prevSegmentLastLsn > lastLsn)
     throw new WalCorruptError({
       file: previous.image.path,
       offset: end,
       reason: `batches ${lastLsn + 1} to ${header.prevSegmentLastLsn} are lost: ${reason}`,
     })
-  }
   return header
 }
 

@@ -2,7 +2,7 @@ import { unreachable } from '@sluice/foundation'
 import type { EntryKind, RaftGroupId } from '../core/types.js'
 import type { BatchReader } from './batch-reader.js'
 import type { EntryCache } from './entry-cache.js'
-import { BATCH_HEADER_BYTES, BatchFlag } from './format.js'
+import { BATCH_HEADER_BYTES, BatchFlag, isBatchFlag } from './format.js'
 import type { GroupSummary } from './group-definition.js'
 import { GroupLog } from './group-log.js'
 import { decodeRecords, RecordError, RecordType, type WalRecord } from './record.js'
@@ -31,6 +31,7 @@ export class Replay {
   /** @throws RecordError when the batch, though whole, cannot follow what was replayed */
   apply(source: BatchSource, isFirstOfSegment: boolean): void {
     const { header } = source
+    if (!isBatchFlag(header.flags)) throw new RecordError(`batch flags ${header.flags} are unknown`)
     if (isFirstOfSegment !== (header.flags === BatchFlag.CHECKPOINT))
       throw new RecordError('a checkpoint starts a segment, and nothing else does')
     const batch = source.bytes.subarray(source.at, source.at + header.sizeBytes)
@@ -76,9 +77,19 @@ export class Replay {
         log.compactTo(record.index, record.term)
         return
       }
-      case RecordType.SNAPSHOT:
-        this.#group(record.group).restart(record.snapshot, source.header.lsn)
+      case RecordType.SNAPSHOT: {
+        const log = this.#group(record.group)
+        refuse(log.refusalOfSnapshot(record.snapshot))
+        log.restart(record.snapshot, source.header.lsn)
         return
+      }
+      case RecordType.COPIES: {
+        const log = this.#group(record.group)
+        refuse(log.refusalOfCopies(record.copies))
+        const { segmentSeq, at: batchAt } = source
+        log.recoverCopies(record.copies, { segmentSeq, batchAt, dataAt: batchAt + record.dataAt })
+        return
+      }
       case RecordType.BASE:
         this.#base(record, source)
         return
@@ -126,13 +137,16 @@ export class Replay {
   #checkpoint(summaries: readonly GroupSummary[]): void {
     if (!this.#hasBase) {
       this.#hasBase = true
-      for (const summary of summaries) this.groups.set(summary.id, new GroupLog(summary, this.#parts))
+      for (const summary of summaries) {
+        if (this.groups.has(summary.id)) throw new RecordError(`group ${summary.id} is defined twice`)
+        this.groups.set(summary.id, new GroupLog(summary, this.#parts))
+      }
       return
     }
     if (summaries.length !== this.groups.size) throw new RecordError('the checkpoint has other groups')
     for (const summary of summaries) {
       const log = this.#group(summary.id)
-      const difference = differenceOf(summary, log.summary, log.missingTo < log.lastIndex)
+      const difference = differenceOf(summary, log.summary, log.isLastFound)
       if (difference !== undefined)
         throw new RecordError(`the checkpoint has another ${difference} for group ${summary.id}`)
     }

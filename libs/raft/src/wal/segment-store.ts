@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type Clock, invariant } from '@sluice/foundation'
-import { WalClosedError, WalFailedError } from './errors.js'
+import { WalClosedError } from './errors.js'
 import type { WalFile, WalFiles } from './files.js'
 import { encodeSegmentHeader, segmentFileName } from './format.js'
+import { fillWithZeros, writeWhole } from './zero-fill.js'
 
 /** One open file of the log. */
 export interface Segment {
@@ -28,7 +29,6 @@ export interface SegmentStoreOptions {
 }
 
 const SPARE_FILE = 'wal-spare.tmp'
-const FILL_CHUNK_BYTES = 1024 * 1024
 
 /**
  * The segment files of one directory, all open. A segment gets its name when its header and its
@@ -90,6 +90,11 @@ export class SegmentStore {
     this.#spare ??= this.#fill().catch(() => undefined)
   }
 
+  /** Resolves when the preparation of the next segment ends, one way or the other. */
+  async sparePrepared(): Promise<void> {
+    await this.#spare
+  }
+
   /**
    * Makes the next segment; durable, with its name, when it resolves.
    * @param firstBatch finishes the segment's first batch for its salt
@@ -98,11 +103,24 @@ export class SegmentStore {
     start: { readonly seq: number; readonly prevSegmentLastLsn: number },
     firstBatch: (salt: number) => Uint8Array,
   ): Promise<Segment> {
-    const { directory, files, nodeUuid, clock } = this.#options
     // A spare that failed gets a second chance: there may be space again.
     const file = (await this.#spare) ?? (await this.#fill())
     this.#spare = undefined
     invariant(file !== undefined, 'the store is open')
+    try {
+      return await this.#make(file, start, firstBatch)
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  async #make(
+    file: WalFile,
+    start: { readonly seq: number; readonly prevSegmentLastLsn: number },
+    firstBatch: (salt: number) => Uint8Array,
+  ): Promise<Segment> {
+    const { directory, files, nodeUuid, clock } = this.#options
     const header = encodeSegmentHeader({
       ...start,
       nodeUuid,
@@ -145,27 +163,16 @@ export class SegmentStore {
   /** Ends early, without a file, when the store is closed meanwhile. */
   async #fill(): Promise<WalFile | undefined> {
     const { directory, files, segmentBytes } = this.#options
-    const file = await files.open(join(directory, SPARE_FILE), 'create')
+    const path = join(directory, SPARE_FILE)
+    const file = await files.open(path, 'create')
     try {
-      const zeros = new Uint8Array(Math.min(FILL_CHUNK_BYTES, segmentBytes))
-      for (let at = 0; at < segmentBytes && !this.#isClosed; at += zeros.length) {
-        await writeWhole(file, zeros.subarray(0, Math.min(zeros.length, segmentBytes - at)), at)
-        // Small syncs: one of a whole segment would hold up those of the log on the same disk.
-        await file.sync()
-      }
+      if (await fillWithZeros(file, segmentBytes, () => this.#isClosed)) return file
     } catch (error) {
       await file.close()
+      await files.remove(path).catch(() => undefined) // a full disk gets its room back
       throw error
     }
-    if (!this.#isClosed) return file
     await file.close()
     return undefined
   }
-}
-
-/** @throws WalFailedError when the file takes only a part */
-export async function writeWhole(file: WalFile, bytes: Uint8Array, position: number): Promise<void> {
-  const written = await file.write(bytes, position)
-  if (written !== bytes.length)
-    throw new WalFailedError(`the disk took ${written} of ${bytes.length} bytes at ${position}`)
 }

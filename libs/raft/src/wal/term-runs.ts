@@ -45,6 +45,20 @@ export class TermRuns {
     this.#terms.length = count
   }
 
+  /** The terms of the entries behind the compacted one, as many as are given; the log ends with `last`. */
+  setFirst(terms: readonly Term[], last: LogIndex): void {
+    const runs = new TermRuns(this.compactedIndex, this.compactedTerm)
+    for (const [i, term] of terms.entries()) runs.add(this.compactedIndex + 1 + i, term)
+    const next = this.compactedIndex + 1 + terms.length
+    if (next <= last) {
+      const run = this.#runOf(next)
+      runs.add(next, this.#terms[run]!)
+      for (let i = run + 1; i < this.#starts.length; i++) runs.add(this.#starts[i]!, this.#terms[i]!)
+    }
+    this.#starts = runs.#starts
+    this.#terms = runs.#terms
+  }
+
   /** Forgets everything below `index`, which has this term. */
   compactTo(index: LogIndex, term: Term): void {
     const run = this.#runOf(index)

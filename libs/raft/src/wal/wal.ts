@@ -1,77 +1,23 @@
-import { type Clock, invariant, systemClock } from '@sluice/foundation'
+import { invariant, systemClock } from '@sluice/foundation'
 import type { LogIndex, RaftGroupId } from '../core/types.js'
 import type { LogStore, LogWrite } from '../storage/log-store.js'
-import type { Batch } from './batch.js'
 import { BatchReader } from './batch-reader.js'
+import { CopyForward } from './copy-forward.js'
+import { DiskReserve } from './disk-reserve.js'
 import { EntryCache } from './entry-cache.js'
-import { WalClosedError, WalWriteTooLargeError } from './errors.js'
-import { type WalFiles, nodeFiles } from './files.js'
-import { BATCH_BODY_BYTES_MAX } from './format.js'
+import { WalClosedError, WalDiskFullError } from './errors.js'
+import { toFailure } from './failure.js'
+import { nodeFiles } from './files.js'
 import { checkedDefinition, UUID_BYTES } from './group-definition.js'
 import { GroupLog } from './group-log.js'
 import type { DirectoryLock } from './lock.js'
+import { addWrite, measureWrite } from './log-write.js'
 import { Purger } from './purge.js'
-import {
-  baseBytes,
-  definitionBytes,
-  entriesBytes,
-  HARD_STATE_BYTES,
-  RECORD_HEADER_BYTES,
-  SNAPSHOT_HEAD_BYTES,
-} from './record.js'
+import { baseBytes, RECORD_HEADER_BYTES } from './record.js'
 import { type RecoveredLog, recoverLog } from './recovery.js'
 import { SegmentStore } from './segment-store.js'
+import type { WalOptions, WalReport, WalStats } from './wal-options.js'
 import { LogWriter } from './writer.js'
-
-type WalEvent =
-  /** A crash left bytes behind the last whole batch; they were never acknowledged, and are zeros now. */
-  | {
-      readonly kind: 'torn-tail-cut'
-      readonly file: string
-      readonly offset: number
-      readonly sizeBytes: number
-    }
-  | { readonly kind: 'segment-removed'; readonly segmentSeq: number }
-
-export interface WalOptions {
-  /** Made when it does not exist. Of this node alone. */
-  readonly directory: string
-  /** 16 bytes; a log of another node is refused. */
-  readonly nodeUuid: Uint8Array
-  /** Size of a segment's file, bytes, 1 KiB to 1 GiB; one that holds a larger batch is larger. Default 64 MiB. */
-  readonly segmentBytes?: number
-  /** Entries kept in memory over all groups, bytes; what is not durable yet may exceed it. Default 256 MiB. */
-  readonly cacheBytesMax?: number
-  /** An idle log ends with an empty batch after this, milliseconds. Default 50. */
-  readonly sealAfterMs?: number
-  /**
-   * A write or a sync failed: nothing is acknowledged any more and the process must end. Called once,
-   * with a WalDiskFullError when there is no space.
-   */
-  readonly onFatal: (error: Error) => void
-  readonly onEvent?: (event: WalEvent) => void
-  readonly files?: WalFiles
-  readonly clock?: Clock
-}
-
-export interface WalReport {
-  readonly segments: number
-  readonly batches: number
-  readonly tornBytesCut: number
-}
-
-export interface WalStats {
-  readonly segments: number
-  readonly syncs: number
-  readonly batches: number
-  /** Written since the log was opened, with headers and padding. */
-  readonly bytes: number
-  /** Of the entries in memory. */
-  readonly cacheBytes: number
-  /** Batches are counted from 1 since the log was made. */
-  readonly lastLsn: number
-  readonly durableLsn: number
-}
 
 const MIB = 1024 * 1024
 const SEGMENT_BYTES = 64 * MIB
@@ -81,7 +27,7 @@ const CACHE_BYTES_MAX = 256 * MIB
 const SEAL_AFTER_MS = 50
 /** A call with more than this is split between its writes. */
 const CALL_BYTES_MAX = 32 * MIB
-const TRUNCATE_BYTES = RECORD_HEADER_BYTES + 8
+const SLOW_GROUP_SEGMENTS = 8
 const COMPACT_BYTES = RECORD_HEADER_BYTES + 16
 
 /**
@@ -90,7 +36,8 @@ const COMPACT_BYTES = RECORD_HEADER_BYTES + 16
  * @throws WalCorruptError when data that may have been acknowledged is damaged or gone; a torn tail is cut
  * @throws WalForeignError when it is another node's
  * @throws WalLockedError when it is open already
- * @throws WalFailedError when the first segment cannot be made; `onFatal` is told as well
+ * @throws WalFailedError when the disk fails; `onFatal` is told as well once the log is being written
+ * @throws WalDiskFullError when it is full
  */
 export async function openWal(options: WalOptions): Promise<Wal> {
   const {
@@ -105,24 +52,34 @@ export async function openWal(options: WalOptions): Promise<Wal> {
     segmentBytes >= SEGMENT_BYTES_MIN && segmentBytes <= SEGMENT_BYTES_MAX,
     'a segment has 1 KiB to 1 GiB',
   )
-  await files.makeDirectory(directory)
-  const lock = await files.lock(directory)
-  const store = new SegmentStore({ directory, nodeUuid, segmentBytes, files, clock })
+  const reserve = new DiskReserve({ directory, files, sizeBytes: segmentBytes })
   try {
-    const cache = new EntryCache(options.cacheBytesMax ?? CACHE_BYTES_MAX)
-    const reader = new BatchReader(store)
-    const recovered = await recoverLog({ directory, nodeUuid, files, store, cache, reader })
-    if (recovered.tornTail !== undefined) options.onEvent?.({ kind: 'torn-tail-cut', ...recovered.tornTail })
-    await lock.verify()
-    const wal = new Wal(options, { store, cache, reader, lock, recovered, segmentBytes })
-    await wal.start()
-    return wal
+    await files.makeDirectory(directory)
+    const lock = await files.lock(directory)
+    const store = new SegmentStore({ directory, nodeUuid, segmentBytes, files, clock })
+    try {
+      const cache = new EntryCache(options.cacheBytesMax ?? CACHE_BYTES_MAX)
+      const reader = new BatchReader(store)
+      const recovered = await recoverLog({ directory, nodeUuid, files, store, cache, reader })
+      if (recovered.tornTail !== undefined)
+        options.onEvent?.({ kind: 'torn-tail-cut', ...recovered.tornTail })
+      await lock.verify()
+      const wal = new Wal(options, { store, cache, reader, reserve, lock, recovered, segmentBytes })
+      await wal.start()
+      return wal
+    } catch (error) {
+      await store.close()
+      await lock.release()
+      throw error
+    }
   } catch (error) {
-    await store.close()
-    await lock.release()
-    throw error
+    const failure = toFailure(error)
+    if (failure instanceof WalDiskFullError) await reserve.free()
+    throw failure
   }
 }
+
+export type { WalOptions }
 
 /** One write-ahead log for all Raft groups of a process. Made by `openWal`. */
 export class Wal implements LogStore {
@@ -135,6 +92,9 @@ export class Wal implements LogStore {
   readonly #lock: DirectoryLock
   readonly #writer: LogWriter
   readonly #purger: Purger
+  readonly #copyForward: CopyForward
+  readonly #reserve: DiskReserve
+  #reserving: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   constructor(
@@ -143,15 +103,19 @@ export class Wal implements LogStore {
       readonly store: SegmentStore
       readonly cache: EntryCache
       readonly reader: BatchReader
+      readonly reserve: DiskReserve
       readonly lock: DirectoryLock
       readonly recovered: RecoveredLog
       readonly segmentBytes: number
     },
   ) {
-    const { store, cache, reader, lock, recovered, segmentBytes } = parts
+    const { store, cache, reader, reserve, lock, recovered, segmentBytes } = parts
+    const { onEvent = () => undefined, slowGroupSegments = SLOW_GROUP_SEGMENTS } = options
+    invariant(slowGroupSegments >= 1, 'a slow group is at least one segment behind')
     this.#store = store
     this.#cache = cache
     this.#reader = reader
+    this.#reserve = reserve
     this.#lock = lock
     this.#groups = recovered.groups
     this.report = {
@@ -164,7 +128,10 @@ export class Wal implements LogStore {
       groups: () => this.#groups.values(),
       currentSegmentSeq: () => this.#writer.segmentSeq,
       lastLsn: () => this.#writer.lastLsn,
-      onRemoved: (segmentSeq) => options.onEvent?.({ kind: 'segment-removed', segmentSeq }),
+      onRemoved: (segmentSeq) => {
+        reserve.prepare()
+        onEvent({ kind: 'segment-removed', segmentSeq })
+      },
       onFailure: (error) => {
         this.#writer.fail(error)
       },
@@ -179,16 +146,36 @@ export class Wal implements LogStore {
         onDurable: (lsn) => {
           this.#cache.durable(lsn)
           this.#purger.durable(lsn)
+          this.#copyForward.durable()
         },
+        freeReserve: () => reserve.free(),
         onFatal: options.onFatal,
       },
       recovered.position,
     )
+    this.#copyForward = new CopyForward({
+      store,
+      writer: this.#writer,
+      groups: this.#groups,
+      segmentBytes,
+      slowGroupSegments,
+      onEvent,
+      onCopied: () => {
+        this.#purger.wantNow()
+      },
+    })
   }
 
   /** For `openWal`. */
   async start(): Promise<void> {
     await this.#writer.start()
+    this.#reserving = this.#reserveAfterSpare()
+  }
+
+  /** The next segment is what room is needed for first. */
+  async #reserveAfterSpare(): Promise<void> {
+    await this.#store.sparePrepared()
+    this.#reserve.prepare()
   }
 
   groups(): RaftGroupId[] {
@@ -223,13 +210,15 @@ export class Wal implements LogStore {
   append(writes: readonly LogWrite[], done: () => void): void {
     this.#refuseWhenUnusable()
     let callBytes = 0
-    for (const write of writes) callBytes += this.#measure(write)
+    for (const write of writes) callBytes += measureWrite(this.#known(write.group), write)
     const isSplit = callBytes > CALL_BYTES_MAX
     try {
       let batch = isSplit ? undefined : this.#writer.reserve(callBytes)
       for (const write of writes) {
-        if (isSplit) batch = this.#writer.reserve(this.#measure(write))
-        this.#add(batch!, write)
+        const log = this.#known(write.group)
+        if (isSplit) batch = this.#writer.reserve(measureWrite(log, write))
+        addWrite(batch!, log, write)
+        if (write.snapshot !== undefined) this.#purger.want()
       }
     } catch (error) {
       // Half of the call may be in the batch: nothing may be built on this log any more.
@@ -249,10 +238,7 @@ export class Wal implements LogStore {
     const base = log.baseAt(index)
     const batch = this.#writer.reserve(COMPACT_BYTES + baseBytes(base))
     batch.addCompact(id, index, term)
-    if (base !== undefined && base !== log.baseConfiguration) {
-      batch.addBase(id, base)
-      log.setBase(base)
-    }
+    if (base !== undefined && base !== log.baseConfiguration) batch.addBase(id, base)
     log.compactTo(index, term)
     this.#purger.want()
     this.#writer.commitLater()
@@ -269,6 +255,7 @@ export class Wal implements LogStore {
     this.#writer.commitLater()
   }
 
+  /** How long the oldest write or sync under way has been waiting for the disk; 0 when none is. Milliseconds. */
   get stalledMs(): number {
     return this.#writer.stalledMs
   }
@@ -277,6 +264,7 @@ export class Wal implements LogStore {
     return {
       segments: this.#store.count,
       ...this.#writer.stats,
+      hasReserve: this.#reserve.isThere,
       cacheBytes: this.#cache.bytes,
       lastLsn: this.#writer.lastLsn,
       durableLsn: this.#writer.durableLsn,
@@ -290,10 +278,13 @@ export class Wal implements LogStore {
   }
 
   async #close(): Promise<void> {
+    await this.#copyForward.close()
     await this.#writer.close()
     await this.#purger.close()
     try {
       await this.#store.close()
+      await this.#reserving
+      await this.#reserve.close()
     } finally {
       await this.#lock.release()
     }
@@ -308,68 +299,5 @@ export class Wal implements LogStore {
     const log = this.#groups.get(id)
     invariant(log !== undefined, `the log has a group ${id}`)
     return log
-  }
-
-  /** What a write takes in a batch, bytes. */
-  #measure(write: LogWrite): number {
-    const log = this.#known(write.group)
-    let sizeBytes = log.isDefined ? 0 : definitionBytes(log.name)
-    if (write.snapshot !== undefined)
-      sizeBytes += RECORD_HEADER_BYTES + SNAPSHOT_HEAD_BYTES + write.snapshot.configuration.length
-    if (write.truncateFrom !== undefined) sizeBytes += TRUNCATE_BYTES
-    if (write.entries !== undefined) sizeBytes += entriesBytes(write.entries)
-    if (write.hardState !== undefined) sizeBytes += RECORD_HEADER_BYTES + HARD_STATE_BYTES
-    if (sizeBytes > BATCH_BODY_BYTES_MAX)
-      throw new WalWriteTooLargeError({ sizeBytes, sizeBytesMax: BATCH_BODY_BYTES_MAX })
-    return sizeBytes
-  }
-
-  #add(batch: Batch, write: LogWrite): void {
-    const log = this.#known(write.group)
-    if (!log.isDefined) {
-      batch.addDefinition(log)
-      log.markDefined()
-    }
-    const { snapshot, truncateFrom, entries, hardState } = write
-    if (snapshot !== undefined) {
-      batch.addSnapshot(log.id, snapshot)
-      log.restart(snapshot, batch.lsn)
-      this.#purger.want()
-    }
-    if (truncateFrom !== undefined && truncateFrom <= log.lastIndex) {
-      const refusal = log.refusalOfTruncate(truncateFrom)
-      invariant(refusal === undefined, `group ${log.id}: ${refusal ?? ''}`)
-      batch.addTruncate(log.id, truncateFrom)
-      log.truncateFrom(truncateFrom, batch.lsn)
-    }
-    if (entries !== undefined) addEntries(batch, log, entries)
-    if (hardState !== undefined) {
-      batch.addHardState(log.id, hardState)
-      log.setHardState(hardState)
-    }
-  }
-}
-
-/** A record per term. */
-function addEntries(batch: Batch, log: GroupLog, entries: LogWrite['entries'] & object): void {
-  let start = 0
-  while (start < entries.length) {
-    const { index, term } = entries[start]!
-    const refusal = log.refusalOfEntry(index, term)
-    invariant(refusal === undefined, `group ${log.id}: ${refusal ?? ''}`)
-    let end = start + 1
-    while (end < entries.length && entries[end]!.term === term) {
-      invariant(entries[end]!.index === index + end - start, `group ${log.id}: entries have no gaps`)
-      end += 1
-    }
-    const dataAt = batch.addEntries(log.id, entries, start, end)
-    log.append(
-      entries,
-      start,
-      end,
-      { segmentSeq: batch.segmentSeq, batchAt: batch.offset, dataAt },
-      batch.lsn,
-    )
-    start = end
   }
 }

@@ -1,17 +1,13 @@
 import { type Clock, invariant } from '@sluice/foundation'
-import { Batch, endBatch, Slab } from './batch.js'
+import { Batch, checkpointBatch, endBatch } from './batch.js'
+import { WalDiskFullError } from './errors.js'
 import { toFailure } from './failure.js'
-import {
-  BATCH_BODY_BYTES_MAX,
-  BATCH_HEADER_BYTES,
-  BatchFlag,
-  padded,
-  SEGMENT_HEADER_BYTES,
-} from './format.js'
+import { BATCH_HEADER_BYTES, BatchFlag, padded, SEGMENT_HEADER_BYTES } from './format.js'
 import type { GroupSummary } from './group-definition.js'
-import { baseBytes, RECORD_HEADER_BYTES, summaryBytes } from './record.js'
 import type { LogPosition } from './recovery.js'
-import { type Segment, type SegmentStore, writeWhole } from './segment-store.js'
+import type { Segment, SegmentStore } from './segment-store.js'
+import { SlabPool } from './slab.js'
+import { writeWhole } from './zero-fill.js'
 
 export interface WriterOptions {
   readonly store: SegmentStore
@@ -23,7 +19,9 @@ export interface WriterOptions {
   readonly summaries: () => readonly GroupSummary[]
   /** Called before the batch's own callbacks. */
   readonly onDurable: (lsn: number) => void
-  /** Called once. */
+  /** Gives up the room that is kept for a full disk; never rejects. */
+  readonly freeReserve: () => Promise<void>
+  /** Called once; after the reserve is given up when the disk is full, because the process may end here. */
   readonly onFatal: (error: Error) => void
 }
 
@@ -41,9 +39,6 @@ interface Rollover {
   readonly oldEnd: number
 }
 
-const SLAB_BYTES_MAX = 4 * 1024 * 1024
-const SLAB_BYTES_MIN = 64 * 1024
-const SLABS_KEPT_MAX = 2
 /** Room for a seal and an END batch. */
 const SEGMENT_RESERVE_BYTES = 2 * BATCH_HEADER_BYTES
 
@@ -54,8 +49,7 @@ const SEGMENT_RESERVE_BYTES = 2 * BATCH_HEADER_BYTES
  */
 export class LogWriter {
   readonly #options: WriterOptions
-  readonly #slabBytes: number
-  readonly #slabs: Slab[] = []
+  readonly #slabs: SlabPool
 
   // Where the next batch goes; ahead of the disk.
   #seq: number
@@ -80,11 +74,12 @@ export class LogWriter {
   #loop: Promise<void> = Promise.resolve()
   #isClosing = false
   #failure: Error | undefined
+  #telling: Promise<void> = Promise.resolve()
   #idle: NodeJS.Timeout | undefined
 
   constructor(options: WriterOptions, position: LogPosition | undefined) {
     this.#options = options
-    this.#slabBytes = Math.min(SLAB_BYTES_MAX, Math.max(SLAB_BYTES_MIN, options.segmentBytes))
+    this.#slabs = new SlabPool(options.segmentBytes)
     this.#seq = position?.segmentSeq ?? 0
     this.#offset = position?.offset ?? 0
     this.#nextLsn = (position?.lastLsn ?? 0) + 1
@@ -128,6 +123,7 @@ export class LogWriter {
       this.#rollOver()
       this.#pump()
       await this.#drain()
+      await this.#telling
       if (this.#failure !== undefined) throw this.#failure
     }
     this.#options.store.prepareSpare()
@@ -164,7 +160,13 @@ export class LogWriter {
     clearTimeout(this.#idle)
     this.#queue.length = 0
     this.#open = undefined
-    this.#options.onFatal(this.#failure)
+    if (this.#failure instanceof WalDiskFullError) this.#telling = this.#tellDiskFull(this.#failure)
+    else this.#options.onFatal(this.#failure)
+  }
+
+  async #tellDiskFull(failure: WalDiskFullError): Promise<void> {
+    await this.#options.freeReserve()
+    this.#options.onFatal(failure)
   }
 
   /** Writes everything that was added, and a seal. Resolves also when that fails, which `onFatal` tells. */
@@ -174,9 +176,11 @@ export class LogWriter {
     this.#isWanted = this.#open !== undefined
     this.#pump()
     await this.#drain()
-    if (this.#failure !== undefined || this.#isSealed) return
-    this.#seal()
-    await this.#drain()
+    if (this.#failure === undefined && !this.#isSealed) {
+      this.#seal()
+      await this.#drain()
+    }
+    await this.#telling
   }
 
   #segmentFits(sizeBytes: number): boolean {
@@ -184,11 +188,8 @@ export class LogWriter {
   }
 
   #openBatch(sizeBytes: number, flags: BatchFlag): Batch {
-    const slab =
-      padded(sizeBytes) <= this.#slabBytes
-        ? (this.#slabs.pop() ?? new Slab(this.#slabBytes))
-        : new Slab(padded(sizeBytes))
-    this.#open = new Batch({ segmentSeq: this.#seq, offset: this.#offset, lsn: this.#nextLsn++ }, slab, flags)
+    const place = { segmentSeq: this.#seq, offset: this.#offset, lsn: this.#nextLsn++ }
+    this.#open = new Batch(place, this.#slabs.take(sizeBytes), flags)
     this.#isSegmentFresh = false
     return this.#open
   }
@@ -203,20 +204,9 @@ export class LogWriter {
   }
 
   #rollOver(): void {
-    const summaries = this.#options.summaries()
-    let payloadBytes = 4
-    let basesBytes = 0
-    for (const { name, base } of summaries) {
-      payloadBytes += summaryBytes(name)
-      basesBytes += baseBytes(base)
-    }
-    const bodyBytes = RECORD_HEADER_BYTES + payloadBytes + basesBytes
-    invariant(bodyBytes < BATCH_BODY_BYTES_MAX, 'a checkpoint fits into a batch')
     this.#seq += 1
     const place = { segmentSeq: this.#seq, offset: SEGMENT_HEADER_BYTES, lsn: this.#nextLsn++ }
-    const slab = new Slab(padded(BATCH_HEADER_BYTES + bodyBytes))
-    const checkpoint = new Batch(place, slab, BatchFlag.CHECKPOINT)
-    checkpoint.addCheckpoint(summaries, payloadBytes)
+    const checkpoint = checkpointBatch(this.#options.summaries(), place)
     this.#queue.push({ checkpoint, oldEnd: this.#offset })
     this.#offset = SEGMENT_HEADER_BYTES + checkpoint.sizeBytes
     this.#isSegmentFresh = true
@@ -265,8 +255,11 @@ export class LogWriter {
 
   async #carryOut(work: Batch | Rollover): Promise<void> {
     this.#writingSinceMs = this.#options.clock.monotonic()
-    await (work instanceof Batch ? this.#write(work) : this.#switchSegment(work))
-    this.#writingSinceMs = undefined
+    try {
+      await (work instanceof Batch ? this.#write(work) : this.#switchSegment(work))
+    } finally {
+      this.#writingSinceMs = undefined
+    }
   }
 
   async #write(batch: Batch): Promise<void> {
@@ -316,8 +309,7 @@ export class LogWriter {
   #complete(batch: Batch): void {
     this.#durableLsn = batch.lsn
     this.#isSealed = batch.flags === BatchFlag.SEAL
-    if (batch.slab.bytes.length === this.#slabBytes && this.#slabs.length < SLABS_KEPT_MAX)
-      this.#slabs.push(batch.slab)
+    this.#slabs.giveBack(batch.slab)
     this.#options.onDurable(batch.lsn)
     for (const done of batch.callbacks) {
       if (this.#failure !== undefined) return

@@ -1,0 +1,137 @@
+import { invariant } from '@sluice/foundation'
+import type { PartitionDelta, PartitionSnapshot, StoredBatch } from '@sluice/partition'
+import { sql } from 'kysely'
+import type { Database } from './database.js'
+import { writeDeltas } from './delta-writer.js'
+
+/** One read takes so many bytes of batches, one batch at least. */
+const READ_BYTES = 1024 * 1024
+const READ_BATCHES_MAX = 1024
+
+/** A batch with what the log says of it, as a snapshot carries it. */
+export type SnapshotBatch = Pick<StoredBatch, 'term' | 'index' | 'bytes'>
+
+/** What a partition holds from `logStart` to `nextOffset`. */
+export interface PartitionContent {
+  readonly batchCount: number
+  readonly batchBytes: number
+}
+
+export interface RestoredPartition {
+  readonly groupId: number
+  readonly topic: string
+  readonly number: number
+  readonly state: PartitionSnapshot
+  /** The Raft configuration at the state's applied index, encoded. */
+  readonly configuration: Uint8Array
+}
+
+/** Whole partitions out of PostgreSQL and into it. Batches below a partition's end never change. */
+export class PartitionSnapshots {
+  /** What there is of batches before `nextOffset`. */
+  async measure(db: Database, groupId: number, nextOffset: number): Promise<PartitionContent> {
+    const { rows } = await sql<{ count: number; bytes: number }>`
+      SELECT count(*)::bigint AS count, coalesce(sum(octet_length(bytes)), 0)::bigint AS bytes
+      FROM record_batches
+      WHERE group_id = ${groupId} AND base_offset < ${nextOffset}`.execute(db)
+    return { batchCount: rows[0]!.count, batchBytes: rows[0]!.bytes }
+  }
+
+  /** The next batches, from the one that holds `fromOffset`, in order, before `nextOffset`; none at the end. */
+  async read(
+    db: Database,
+    range: { readonly groupId: number; readonly fromOffset: number; readonly nextOffset: number },
+  ): Promise<readonly (SnapshotBatch & { readonly lastOffset: number })[]> {
+    const { groupId, fromOffset, nextOffset } = range
+    const { rows } = await sql<{ term: number; raft_index: number; last_offset: number; bytes: Buffer }>`
+      SELECT term, raft_index, last_offset, bytes
+      FROM (
+        SELECT term, raft_index, last_offset, base_offset, bytes,
+          sum(octet_length(bytes)) OVER (ORDER BY base_offset) AS size_so_far,
+          row_number() OVER (ORDER BY base_offset) AS position
+        FROM (
+          SELECT term, raft_index, last_offset, base_offset, bytes
+          FROM record_batches
+          WHERE group_id = ${groupId} AND last_offset >= ${fromOffset} AND base_offset < ${nextOffset}
+            AND base_offset >= coalesce((
+              SELECT max(base_offset) FROM record_batches
+              WHERE group_id = ${groupId} AND base_offset <= ${fromOffset}
+            ), 0)
+          ORDER BY base_offset
+          LIMIT ${READ_BATCHES_MAX}
+        ) AS candidate
+      ) AS sized
+      WHERE position = 1 OR size_so_far <= ${READ_BYTES}
+      ORDER BY base_offset`.execute(db)
+    return rows.map((row) => ({
+      term: row.term,
+      index: row.raft_index,
+      lastOffset: row.last_offset,
+      bytes: row.bytes,
+    }))
+  }
+
+  /** Puts the partition in place of whatever is there of it, all of it or nothing. */
+  async replace(
+    db: Database,
+    partition: RestoredPartition,
+    batches: AsyncIterable<readonly StoredBatch[]>,
+  ): Promise<void> {
+    const { groupId, topic, number, state, configuration } = partition
+    const { appliedIndex, appliedTerm, nextOffset, logStart } = state
+    await db.transaction().execute(async (transaction) => {
+      for (const table of [
+        'record_batches',
+        'consumer_cursors',
+        'producer_sequences',
+        'partition_state',
+      ] as const)
+        await transaction.deleteFrom(table).where('group_id', '=', groupId).execute()
+      const base = { groupId, topic, number, logStart, cursors: [], sequences: [], expiredSequences: [] }
+      let previousIndex = 0
+      for await (const some of batches) {
+        const last = some.at(-1)
+        if (last === undefined) continue
+        const { index, term } = last
+        invariant(
+          index < appliedIndex || (index === appliedIndex && last.lastOffset + 1 === nextOffset),
+          'a snapshot ends with its state',
+        )
+        // The last batch may stand at the applied index itself: then the state below goes with it.
+        if (index === appliedIndex) {
+          await writeDeltas(transaction, [deltaOf(base, state, previousIndex, some)])
+          previousIndex = index
+          continue
+        }
+        await writeDeltas(transaction, [
+          {
+            ...base,
+            previousIndex,
+            appliedIndex: index,
+            appliedTerm: term,
+            nextOffset: last.lastOffset + 1,
+            batches: some,
+          },
+        ])
+        previousIndex = index
+      }
+      if (previousIndex < appliedIndex)
+        await writeDeltas(transaction, [deltaOf(base, state, previousIndex, [])])
+      await transaction
+        .updateTable('partition_state')
+        .set({ configuration: Buffer.from(configuration), applied_term: appliedTerm })
+        .where('group_id', '=', groupId)
+        .execute()
+    })
+  }
+}
+
+function deltaOf(
+  base: Pick<PartitionDelta, 'groupId' | 'topic' | 'number' | 'logStart' | 'expiredSequences'>,
+  state: PartitionSnapshot,
+  previousIndex: number,
+  batches: readonly StoredBatch[],
+): PartitionDelta {
+  const { appliedIndex, appliedTerm, nextOffset, cursors, sequences } = state
+  return { ...base, previousIndex, appliedIndex, appliedTerm, nextOffset, batches, cursors, sequences }
+}

@@ -13,7 +13,7 @@ afterEach(async () => {
 
 const MIB = 1024 * 1024
 const MESSAGE = 'x'.repeat(4000)
-const CALLS = 200
+const CALLS = 500
 const MESSAGES_A_CALL = 10
 
 async function segmentsOf(running: LocalCluster, brokerId: number): Promise<string[]> {

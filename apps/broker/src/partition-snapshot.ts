@@ -183,9 +183,7 @@ function parseState(bytes: Buffer, meta: SnapshotMeta): PartitionSnapshot {
   } catch {
     throw corrupt('has a state that is no JSON')
   }
-  const state = parsed as Omit<PartitionSnapshot, 'sequences'> & {
-    readonly sequences: readonly (Omit<SequenceRow, 'producerId'> & { readonly producerId: string })[]
-  }
+  const state = parsed as Omit<PartitionSnapshot, 'sequences'> & { readonly sequences: unknown }
   const numbers = [state.appliedIndex, state.appliedTerm, state.nextOffset, state.logStart]
   if (!numbers.every(isNatural) || !Array.isArray(state.cursors) || !Array.isArray(state.sequences))
     throw corrupt('has a state that is none')
@@ -193,9 +191,10 @@ function parseState(bytes: Buffer, meta: SnapshotMeta): PartitionSnapshot {
     throw corrupt(`is of index ${state.appliedIndex}, not of ${meta.index}`)
   if (!state.cursors.every((row: CursorRow) => isNatural(row.consumerId) && isNatural(row.cursor)))
     throw corrupt('has a cursor that is none')
+  const sequences = state.sequences as (Omit<SequenceRow, 'producerId'> & { readonly producerId: string })[]
   return {
     ...state,
-    sequences: state.sequences.map((row) => ({ ...row, producerId: BigInt(row.producerId) })),
+    sequences: sequences.map((row) => ({ ...row, producerId: BigInt(row.producerId) })),
   }
 }
 

@@ -55,11 +55,12 @@ export {
   ReplicatedDefinitionError,
   ReplicatedMethodError,
   SessionExpiredError,
+  UnsupportedValueError,
 } from './objects/errors.js'
 export { type CallOptions, type Replicated } from './objects/handle.js'
 export { type Capturable } from './objects/object-state.js'
 export { type CommandSink, ReplicatedMachine } from './objects/replicated-machine.js'
-export { SessionClient } from './objects/session-client.js'
+export { type RetryOptions, SessionClient } from './objects/session-client.js'
 export { type SessionLimits } from './objects/session-table.js'
 export { askNode } from './node/admin-client.js'
 export { type AdminRequest, type AdminResponse } from './node/admin-protocol.js'

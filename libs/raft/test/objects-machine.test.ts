@@ -9,6 +9,7 @@ import {
   ReplicatedDefinitionError,
   ReplicatedMethodError,
   SessionExpiredError,
+  UnsupportedValueError,
 } from '../src/objects/errors.js'
 import type { Replicated } from '../src/objects/handle.js'
 import { ReplicatedMachine } from '../src/objects/replicated-machine.js'
@@ -267,6 +268,42 @@ describe('snapshots', () => {
     expect(copy.local.balance).toBe(0)
   })
 
+  test('are taken whole or not at all, also when an object refuses its part', async () => {
+    class Picky {
+      value = 0
+      @replicated set(value: number): void {
+        this.value = value
+      }
+      capture(): unknown[] {
+        return [this.value]
+      }
+      restore([value]: readonly unknown[]): void {
+        if (value === 13) throw new ReplicatedDecodeError('not 13')
+        this.value = value as number
+      }
+    }
+    const make = (): {
+      machine: ReplicatedMachine
+      account: Replicated<Account>
+      picky: Replicated<Picky>
+    } => {
+      const machine = new ReplicatedMachine()
+      return {
+        machine,
+        account: machine.add('account', new Account()),
+        picky: machine.add('picky', new Picky()),
+      }
+    }
+    const from = make()
+    new LocalGroup(from.machine).open()
+    await from.account.deposit(5)
+    await from.picky.set(13)
+    const to = make()
+    follower(to.machine)
+    await expect(to.machine.restore(pieces(await contentOf(from.machine)))).rejects.toThrow('not 13')
+    expect([to.account.local.balance, to.picky.local.value]).toEqual([0, 0])
+  })
+
   test('with objects that this node does not have are refused', async () => {
     const { group: local } = made()
     const other = new ReplicatedMachine()
@@ -311,6 +348,24 @@ describe('bytes', () => {
     for (const value of values) expect(decodeValue(encodeValue(value))).toEqual(value)
     expect(decodeValue(encodeValue(new Map([['a', new Set([1])]])))).toEqual(new Map([['a', new Set([1])]]))
     expect(decodeValue(encodeValue(new Date(5)))).toEqual(new Date(5))
+    expect(decodeValue(encodeValue(2n ** 70n))).toBe(2n ** 70n)
+    expect(decodeValue(encodeValue(-0))).toBe(-0)
+  })
+
+  test('what would not come out as it went in is refused before it is sent', () => {
+    const loop: unknown[] = []
+    loop.push(loop)
+    for (const value of [() => 1, Symbol('s'), new Account(), new Date(Number.NaN), '\ud800', loop])
+      expect(() => encodeValue(value)).toThrow(UnsupportedValueError)
+  })
+
+  test('lengths are not believed: nothing is allocated for what is not there', () => {
+    for (const head of [
+      [0xdd, 255, 255, 255, 255],
+      [0xdf, 255, 255, 255, 255],
+      [0xc6, 255, 255, 255, 255],
+    ])
+      expect(() => decodeValue(Uint8Array.from(head))).toThrow(ReplicatedDecodeError)
   })
 
   test('commands come out as they went in', () => {

@@ -27,6 +27,11 @@ export class CodeVersionError extends Error {
   override readonly name = 'CodeVersionError'
 }
 
+/** A value would come out otherwise than it went in; nothing was sent. */
+export class UnsupportedValueError extends Error {
+  override readonly name = 'UnsupportedValueError'
+}
+
 /** Bytes that are no command, value or snapshot of this version. */
 export class ReplicatedDecodeError extends Error {
   override readonly name = 'ReplicatedDecodeError'

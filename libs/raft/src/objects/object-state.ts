@@ -21,7 +21,8 @@ export interface ObjectState {
 
 /**
  * For an object without `capture` and `restore`: its own fields, all of them, captured as one value. Fields
- * that begin with `#` cannot be seen from outside: an object that has such state captures itself.
+ * that begin with `#` cannot be seen from outside: an object that has such state captures itself. The
+ * fields hold plain data: what two of them share is two things after a restore.
  *
  * @throws ReplicatedDefinitionError for an object of which nothing can be captured
  */

@@ -7,7 +7,7 @@ import { CodeVersionError, ReplicatedDecodeError, ReplicatedDefinitionError } fr
 import { type CallOptions, type Caller, handleOf, type Replicated } from './handle.js'
 import { MethodTable, type TableMethod } from './method-table.js'
 import { type ObjectState, stateOf } from './object-state.js'
-import { SessionClient } from './session-client.js'
+import { type RetryOptions, SessionClient, withRetries } from './session-client.js'
 import { DEFAULT_SESSION_LIMITS, type SessionLimits, SessionTable } from './session-table.js'
 import { decodeRecords, encodeRecords, RecordKind, type SnapshotRecord } from './snapshot-records.js'
 
@@ -89,9 +89,11 @@ export class ReplicatedMachine implements Caller {
   }
 
   /** Calls through it may be repeated, and are carried out once. */
-  async openSession(options: CallOptions = {}): Promise<SessionClient> {
-    const result = await this.#theSink.submit(encodeCommand({ kind: 'open-session' }), optionsOf(options))
-    return new SessionClient(valueOf(result as CallResult) as number)
+  async openSession(options: CallOptions & RetryOptions = {}): Promise<SessionClient> {
+    // One that was opened and not heard of is forgotten in time.
+    const payload = encodeCommand({ kind: 'open-session' })
+    const result = await withRetries(() => this.#theSink.submit(payload, optionsOf(options)), options)
+    return new SessionClient(valueOf(result as CallResult) as number, options)
   }
 
   /** A replicated method through the log, another one after a barrier. For handles. */
@@ -189,9 +191,20 @@ export class ReplicatedMachine implements Caller {
       if (!this.#objects.has(name))
         throw new ReplicatedDecodeError(`the snapshot has an object ${name}, this node has not`)
     const puts = [...parts].map(([name, its]) => this.#objects.get(name)!.state.prepare(its))
-    for (const put of puts) put()
+    this.#putAll(puts)
     this.#sessions = head.sessions
     this.#enableVersion(head.codeVersion)
+  }
+
+  /** All of them or none: an object that refuses its parts has the others keep what they had. */
+  #putAll(puts: readonly (() => void)[]): void {
+    const before = [...this.#objects.values()].map(({ state }) => state.prepare([...state.capture()]))
+    try {
+      for (const put of puts) put()
+    } catch (error) {
+      for (const undo of before) undo()
+      throw error
+    }
   }
 
   #headOf(value: unknown): { readonly codeVersion: number; readonly sessions: SessionTable } {

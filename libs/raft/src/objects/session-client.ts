@@ -21,14 +21,12 @@ export interface RetryOptions {
 export class SessionClient {
   readonly id: number
   readonly #unanswered = new Set<number>()
-  readonly #retriesMax: number
-  readonly #pauseMs: number
+  readonly #retries: RetryOptions
   #lastSequence = 0
 
   constructor(id: number, options: RetryOptions = {}) {
     this.id = id
-    this.#retriesMax = options.retriesMax ?? 10
-    this.#pauseMs = options.pauseMs ?? 100
+    this.#retries = options
   }
 
   /**
@@ -40,17 +38,26 @@ export class SessionClient {
     const sequence = ++this.#lastSequence
     this.#unanswered.add(sequence)
     try {
-      for (let attempt = 0; ; attempt++) {
-        try {
-          return await send({ session: this.id, sequence, unansweredFrom: Math.min(...this.#unanswered) })
-        } catch (error) {
-          if (attempt >= this.#retriesMax || !mayHelp(error)) throw error
-        }
-        await new Promise((resolve) => setTimeout(resolve, this.#pauseMs))
-      }
+      return await withRetries(
+        () => send({ session: this.id, sequence, unansweredFrom: Math.min(...this.#unanswered) }),
+        this.#retries,
+      )
     } finally {
       this.#unanswered.delete(sequence)
     }
+  }
+}
+
+/** For what may be carried out more than once without harm. @throws what the last attempt threw */
+export async function withRetries<T>(run: () => Promise<T>, options: RetryOptions): Promise<T> {
+  const { retriesMax = 10, pauseMs = 100 } = options
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await run()
+    } catch (error) {
+      if (attempt >= retriesMax || !mayHelp(error)) throw error
+    }
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
 }
 

@@ -146,12 +146,7 @@ export class MetadataReplica implements StateMachine {
     this.#appliedIndex = entry.index
     this.#appliedTerm = entry.term
     if (entry.kind !== EntryKind.COMMAND) {
-      if (
-        entry.kind === EntryKind.NOOP &&
-        this.#leading.role === Role.LEADER &&
-        entry.term === this.#leading.term
-      )
-        this.#serving = true
+      if (this.#leading.role === Role.LEADER && entry.term === this.#leading.term) this.#serving = true
       return
     }
     const command = parseMetadataCommand(decodeJson(entry.data))

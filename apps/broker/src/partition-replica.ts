@@ -272,9 +272,10 @@ export class PartitionReplica implements StateMachine {
       return
     }
     this.#state.skip(entry.index, entry.term)
-    // The leader's own first entry: from here on it knows everything that earlier leaders committed.
-    if (entry.kind === EntryKind.NOOP && this.#role === Role.LEADER && entry.term === this.#term)
-      this.#projection = new LeaderProjection(this.#state)
+    // The leader's own first entry, which is no command: from here on it knows everything that earlier
+    // leaders committed.
+    if (this.#role === Role.LEADER && entry.term === this.#term)
+      this.#projection ??= new LeaderProjection(this.#state)
   }
 
   #propose(command: Uint8Array): { readonly index: number; readonly decided: Promise<Applied> } {

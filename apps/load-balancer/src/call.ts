@@ -101,9 +101,10 @@ export class Call implements AttemptListener {
     }
     this.#tried.push(manager)
     this.#attempt = new Attempt(manager.address.label, answerBytesMax, this)
-    const sent = this.#everSent
-      ? { ...request, headers: [...request.headers, 'x-sluice-retry', '1'] }
-      : request
+    const sent =
+      this.#everSent && !request.headers.includes('x-sluice-retry')
+        ? { ...request, headers: [...request.headers, 'x-sluice-retry', '1'] }
+        : request
     manager.dispatch(sent, this.#attempt)
   }
 

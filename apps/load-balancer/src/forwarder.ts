@@ -2,6 +2,7 @@ import type { Clock } from '@sluice/foundation'
 import { BrokerError } from '@sluice/domain'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Answer } from './answer.js'
+import { givenRequestId } from './request-id.js'
 import { Call } from './call.js'
 import type { ManagerGroup } from './manager-group.js'
 import { OpenCalls } from './open-calls.js'
@@ -106,6 +107,8 @@ export class Forwarder {
 
 function upstreamHeaders(request: FastifyRequest): string[] {
   const headers = ['x-request-id', request.id]
+  // An id that is the client's own may be that of an earlier call: it is to get what that one got.
+  if (givenRequestId(request.headers['x-request-id']) !== undefined) headers.push('x-sluice-retry', '1')
   for (const name of passedOn) {
     const value = request.headers[name]
     if (typeof value === 'string') headers.push(name, value)

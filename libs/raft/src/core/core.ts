@@ -12,7 +12,7 @@ import {
 } from './follower.js'
 import { ForwardedReads } from './forwarded-reads.js'
 import { type ConfigurationResult, Leader, type Proposal, type ProposeResult } from './leader.js'
-import { BY_TRANSFER } from './message.js'
+import { BLANK, BY_TRANSFER } from './message.js'
 import { NodeState } from './node-state.js'
 import type { PeerProgress } from './progress.js'
 import {
@@ -87,6 +87,11 @@ export class RaftCore {
     return this.#state.membership.configuration
   }
 
+  /** Reads that may wait here at a time. */
+  get readsMax(): number {
+    return this.#state.limits.readsMax
+  }
+
   /** Index of the entry that brought `configuration`; 0 for the group's initial one. */
   get configurationIndex(): LogIndex {
     return this.#state.membership.index
@@ -133,7 +138,7 @@ export class RaftCore {
   /** Starts an election now, with a pre-vote. Nothing happens on a leader or a learner. */
   campaign(): void {
     this.wake()
-    if (this.#leader === undefined && this.#state.membership.isVoter) this.#startElection('pre-vote')
+    if (this.#leader === undefined && this.#state.mayLead) this.#startElection('pre-vote')
   }
 
   /**
@@ -143,7 +148,7 @@ export class RaftCore {
   step(message: RaftMessage, entries: readonly Entry[]): void {
     const state = this.#state
     if (message.to !== state.id || message.from === state.id) return
-    this.wake()
+    this.wake(message.from)
     if (message.term < state.term) {
       this.#answerEarlierTerm(message)
       return
@@ -188,12 +193,19 @@ export class RaftCore {
   }
 
   /** Ends quiescence: something happened, or may have, that the group must look at. */
-  wake(): void {
+  wake(by: NodeId | 0 = 0): void {
     const state = this.#state
+    const { id, leader, term } = state
     if (!state.isQuiesced) return
     state.isQuiesced = false
-    if (this.#leader !== undefined) this.#leader.wake()
-    else state.restartElectionTimer()
+    if (this.#leader !== undefined) {
+      this.#leader.wake()
+      return
+    }
+    state.restartElectionTimer()
+    // Awake alone, it would wait for heartbeats that nobody sends, and seek another leader.
+    const kind = MessageKind.HEARTBEAT_RESPONSE
+    if (leader !== 0 && leader !== by) state.outgoing.send({ ...BLANK, kind, from: id, to: leader, term })
   }
 
   /** The link to `peer` broke: what was sent may be lost, and when it leads, others should campaign soon. */
@@ -207,6 +219,11 @@ export class RaftCore {
     }
   }
 
+  /** The peer's process is there again: the group does not go to sleep without it any more. */
+  reachable(peer: NodeId): void {
+    this.#leader?.reachable(peer)
+  }
+
   /**
    * The state machine has taken a snapshot that came from any leader of this group: the log follows,
    * unless it has got as far by itself. Nothing happens on a leader, which has everything.
@@ -215,6 +232,10 @@ export class RaftCore {
     const state = this.#state
     if (this.#leader !== undefined) return
     this.wake()
+    // It may be the first thing that is heard of its term; and where others lead, an election among the
+    // members of before is beside the point.
+    if (snapshot.term > state.term) this.#follow(snapshot.term, 0)
+    else if (this.#election !== undefined && snapshot.index > state.commit) this.#follow(state.term, 0)
     restoreSnapshot(state, snapshot)
     if (state.leader !== 0) acknowledge(state, { from: state.leader }, Math.max(snapshot.index, state.commit))
   }
@@ -372,6 +393,8 @@ export class RaftCore {
         break
       case MessageKind.HEARTBEAT:
         if (this.#hearLeader(message.from)) receiveHeartbeat(this.#state, message)
+        // Ticks would have ended the reads whose questions were lost; there are none in one's sleep.
+        if (this.#state.isQuiesced) this.#forwardedReads?.refuseAll()
         break
       case MessageKind.APPEND_RESPONSE:
         this.#leader?.receiveAppendResponse(message)
@@ -419,7 +442,7 @@ export class RaftCore {
 
   #takeOver(leader: NodeId): void {
     const state = this.#state
-    if (!state.membership.isVoter || this.#leader !== undefined || state.role === Role.CANDIDATE) return
+    if (!state.mayLead || this.#leader !== undefined || state.role === Role.CANDIDATE) return
     if (state.leader === 0 || state.leader === leader) this.#startElection('transfer')
   }
 

@@ -17,11 +17,13 @@ export class ForwardedReads {
   readonly #state: NodeState
   #asked: number[] = []
   #batches: Batch[] = []
-  #lastNumber = 0
+  /** Begins anywhere, so that no answer to a question from before a restart is taken for one of these. */
+  #lastNumber: number
   #count = 0
 
   constructor(state: NodeState) {
     this.#state = state
+    this.#lastNumber = state.drawNumber()
   }
 
   get hasAsked(): boolean {

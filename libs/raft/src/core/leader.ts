@@ -67,7 +67,12 @@ export class Leader {
     this.#state = state
     this.#replication = new Replication(state)
     this.#reads = new ReadQueue(state.limits.readsMax, (reader, index) => this.#settleRead(reader, index))
-    state.log.appendOwn(state.term, EntryKind.NOOP, NO_DATA)
+    // A log begins with its group's members: one who is added later knows them from there only.
+    if (state.log.lastIndex > 0) state.log.appendOwn(state.term, EntryKind.NOOP, NO_DATA)
+    else {
+      const first = encodeConfiguration(state.membership.configuration)
+      state.log.appendOwn(state.term, EntryKind.CONFIGURATION, first)
+    }
     this.#noopIndex = state.log.lastIndex
     for (let i = state.commit + 1; i <= this.#noopIndex; i++) this.#uncommittedBytes += state.log.costBytes(i)
   }
@@ -173,6 +178,11 @@ export class Leader {
     this.#replication.progress(peer)?.lostLink()
   }
 
+  reachable(peer: NodeId): void {
+    const progress = this.#replication.progress(peer)
+    if (progress !== undefined) progress.isLost = false
+  }
+
   /** The peer did not get the snapshot: what it needs is found out, and asked for, again. */
   snapshotFailed(peer: NodeId): void {
     const progress = this.#replication.progress(peer)
@@ -216,11 +226,11 @@ export class Leader {
   /** The others hear of the last commit, and the one with the longest log is asked to take over. */
   leave(): void {
     this.#replication.flush()
-    const { configuration } = this.#state.membership
-    let successor: Progress | undefined
-    for (const peer of this.#replication.peers)
-      if (configuration.voters.includes(peer.id) && (successor === undefined || peer.match > successor.match))
-        successor = peer
+    const { voters } = this.#state.membership.configuration
+    const candidates = this.#replication.peers.filter(({ id }) => voters.includes(id))
+    // Who was told already is told again: a second one would only be its rival.
+    const transferee = candidates.find((peer) => peer === this.#transferee)
+    const successor = transferee ?? candidates.toSorted((a, b) => b.match - a.match)[0]
     if (successor !== undefined) this.#sendTimeoutNow(successor)
   }
 

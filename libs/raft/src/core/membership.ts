@@ -63,6 +63,16 @@ export class Membership {
     return this.#isVoter
   }
 
+  /**
+   * "A server that is not part of its own latest configuration should still start new elections, as it
+   * might still be needed until the C_new entry is committed" (Raft thesis §4.2.2): those who stay may
+   * lack entries that only it can give them.
+   */
+  mayLead(commit: LogIndex): boolean {
+    const before = this.#changes.at(-2)
+    return this.#isVoter || (this.index > commit && before !== undefined && this.#votes(before.configuration))
+  }
+
   isVotingPeer(id: NodeId): boolean {
     const { voters, votersOutgoing } = this.configuration
     return id !== this.#self && (voters.includes(id) || votersOutgoing.includes(id))
@@ -101,10 +111,13 @@ export class Membership {
   }
 
   #derive(): void {
-    const { voters, votersOutgoing } = this.configuration
     this.#version++
     this.#peers = membersOf(this.configuration).filter((id) => id !== this.#self)
-    this.#isVoter = voters.includes(this.#self) || votersOutgoing.includes(this.#self)
+    this.#isVoter = this.#votes(this.configuration)
+  }
+
+  #votes({ voters, votersOutgoing }: Configuration): boolean {
+    return voters.includes(this.#self) || votersOutgoing.includes(this.#self)
   }
 }
 

@@ -85,7 +85,12 @@ export class NodeState {
   }
 
   get electionDue(): boolean {
-    return this.membership.isVoter && this.electionElapsed >= this.#electionTimeout
+    return this.electionElapsed >= this.#electionTimeout && this.mayLead
+  }
+
+  /** It may seek votes, and lead if it gets them. */
+  get mayLead(): boolean {
+    return this.membership.mayLead(this.#commit)
   }
 
   /** No server votes another leader away while it hears one (Raft thesis §4.2.3). A leader checks its quorum itself. */
@@ -156,6 +161,11 @@ export class NodeState {
   restoredTo(index: LogIndex): void {
     invariant(index > this.#commit, 'a snapshot is installed only for what is not known to be committed here')
     this.#commit = index
+  }
+
+  /** A number that an earlier run of this node hardly drew: below 2^48. */
+  drawNumber(): number {
+    return this.#random.below(0x1_0000) * 0x1_0000_0000 + this.#random.below(0x1_0000_0000)
   }
 
   restartElectionTimer(): void {

@@ -76,7 +76,7 @@ export class Progress implements PeerProgress {
 
   /** The peer has everything up to `index`. An answer that was overtaken says nothing new. */
   acknowledge(index: LogIndex): void {
-    if (index < this.match) return
+    if (index < this.match || (index === this.match && this.state === 'snapshot')) return
     this.match = index
     this.next = Math.max(this.next, index + 1)
     if (this.state === 'replicate') this.inflight.freeTo(index)
@@ -125,6 +125,9 @@ export class Progress implements PeerProgress {
     this.paused = true
     this.isLost = true
     this.#stalled = true
+    // The next heartbeat finds it waiting since before, so that already its answer goes on with it.
+    this.#waitedAtHeartbeat = true
+    this.#matchAtHeartbeat = this.match
   }
 
   /** A heartbeat is sent: was anything acknowledged since the one before? */

@@ -91,6 +91,11 @@ export class RaftGroup {
     return this.#closed
   }
 
+  /** Some of what it handed to the log is not durable yet. */
+  get isWriting(): boolean {
+    return this.#outstanding.length > 0
+  }
+
   /** No ticks are needed until something else happens. */
   get isQuiesced(): boolean {
     return this.#core.isQuiesced
@@ -208,6 +213,10 @@ export class RaftGroup {
     if (this.#core.hasOutput()) this.#host.markDirty(this)
   }
 
+  reachable(peer: NodeId): void {
+    this.#core.reachable(peer)
+  }
+
   snapshotFailed(peer: NodeId): void {
     if (this.#closed) return
     this.#core.snapshotFailed(peer)
@@ -221,6 +230,8 @@ export class RaftGroup {
     if (isNews) await this.#applier.restore(source)
     else await source.close()
     if (this.#closed) return
+    // What the machine did not take, the log must not follow: a leader may have become none meanwhile.
+    if (!isNews && meta.index > this.#core.commit) return
     this.#core.restoreSnapshot(meta)
     this.#applier.resume()
     this.#host.markDirty(this)

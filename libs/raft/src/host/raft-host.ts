@@ -91,6 +91,8 @@ export class RaftHost implements GroupHost {
   readonly #incarnations = new Map<RaftGroupId, number>()
   /** Those that need ticks. */
   readonly #awake = new Set<RaftGroup>()
+  /** Ids whose last group was closed with writes on their way. */
+  readonly #held = new Set<RaftGroupId>()
   readonly #toWake = new Map<RaftGroup, NodeId>()
   readonly #snapshotRetries: { readonly group: RaftGroup; readonly peer: NodeId; ticksLeft: number }[] = []
   #dirty = new Set<RaftGroup>()
@@ -179,6 +181,7 @@ export class RaftHost implements GroupHost {
     const group = this.#groups.get(id)
     if (group === undefined) return
     group.close()
+    if (group.isWriting) this.#holdUntilDurable(id)
     this.#groups.delete(id)
     this.#incarnations.delete(id)
     this.#awake.delete(group)
@@ -260,7 +263,7 @@ export class RaftHost implements GroupHost {
   // What follows is for the groups.
 
   markDirty(group: RaftGroup): void {
-    if (group.isClosed) return
+    if (group.isClosed || this.#held.has(group.id)) return
     this.#dirty.add(group)
     this.#awake.add(group)
     this.#schedule()
@@ -314,6 +317,19 @@ export class RaftHost implements GroupHost {
     )
   }
 
+  /**
+   * A core takes all of its log for durable when it begins: one that is opened while an earlier one's
+   * writes are on their way says and does nothing before they are.
+   */
+  #holdUntilDurable(id: RaftGroupId): void {
+    this.#held.add(id)
+    this.#options.store.append([], () => {
+      this.#held.delete(id)
+      const group = this.#groups.get(id)
+      if (group !== undefined && !this.#stopped) this.markDirty(group)
+    })
+  }
+
   #members(): Set<NodeId> {
     const members = new Set<NodeId>()
     for (const group of this.#groups.values()) for (const id of this.#othersIn(group)) members.add(id)
@@ -334,8 +350,11 @@ export class RaftHost implements GroupHost {
 
   /** Groups that were left without the peer have something to tell it. */
   #onPeerUp(peer: NodeId): void {
-    for (const group of this.#groups.values())
-      if (group.isQuiesced && group.progress(peer)?.isLost === true) this.#toWake.set(group, peer)
+    for (const group of this.#groups.values()) {
+      if (group.progress(peer)?.isLost !== true) continue
+      if (group.isQuiesced) this.#toWake.set(group, peer)
+      else group.reachable(peer)
+    }
   }
 
   #wakeSome(): void {
@@ -343,7 +362,8 @@ export class RaftHost implements GroupHost {
     for (const [group, peer] of this.#toWake) {
       if (++count > WAKES_PER_TICK) return
       this.#toWake.delete(group)
-      if (!group.isLeader) group.unreachable(peer)
+      if (group.isLeader) group.reachable(peer)
+      else group.unreachable(peer)
       group.wake()
     }
   }

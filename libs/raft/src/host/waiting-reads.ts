@@ -21,6 +21,11 @@ export class WaitingReads {
   }
 
   ask(done: Done): void {
+    // Those that wait to be applied are bounded like those that wait to be asked for.
+    if (this.#indexed.length >= this.#core.readsMax) {
+      done({ kind: 'overloaded' })
+      return
+    }
     const token = this.#nextToken++
     const asked = this.#core.readIndex(token)
     if (asked.kind === 'accepted') (this.#asked ??= new Map<number, Done>()).set(token, done)

@@ -1,138 +1,157 @@
-import type { Random } from '@sluice/foundation'
-import type { RaftCore } from '../core/core.js'
 import type { NodeId } from '../core/types.js'
+import type { Cluster } from './cluster.js'
+import { nodeId } from './core-driver.js'
+import type { Decision, DecisionOf } from './decision.js'
 import type { SimNetwork } from './sim-network.js'
 import type { SimNode } from './sim-node.js'
-import type { Trace } from './trace.js'
+import type { Surroundings } from './surroundings.js'
 
-export interface FaultTargets {
-  readonly nodes: readonly SimNode[]
-  readonly network: SimNetwork
-  readonly trace: Trace
-  now(): number
-  later(delayMs: number, run: () => void): void
-}
-
-/** The longest that a node stands still. Milliseconds. */
-export const PAUSE_MS_MAX = 400
-
-type Fault = (node: SimNode, other: SimNode) => void
-
-/** Breaks something every now and then, and mends it again some time later. */
+/** Breaks processes, disks, clocks and links, and mends them again after a while. */
 export class SimFaults {
-  readonly #targets: FaultTargets
-  readonly #random: Random
-  readonly #everyMs: number
-  readonly #faults: readonly Fault[]
-  #stopped = false
+  readonly #cluster: Cluster
+  readonly #network: SimNetwork
+  readonly #around: Surroundings
+  readonly #clockRates = new Map<NodeId, number>()
 
-  constructor(targets: FaultTargets, random: Random, everyMs: number) {
-    this.#targets = targets
-    this.#random = random
-    this.#everyMs = everyMs
-    this.#faults = [
-      (node) => this.#crash(node),
-      (node) => this.#crash(node),
-      (node) => this.#isolate(node),
-      () => this.#split(),
-      (node, other) => this.#cutOneWay(node, other),
-      (node) => this.#isolateOneWay(node),
-      (node, other) => node.event((core) => void core.transferLeadership(other.id)),
-      () => this.#transferFromLeader(),
-      (node) => node.event((core) => core.campaign()),
-      (node, other) => this.#breakLink(node, other),
-      (node) => node.pause(this.#random.next() * PAUSE_MS_MAX),
-      (node) => node.checkpoint(),
-      () => this.#compactAll(),
-      () => this.#crashAll(),
-    ]
+  constructor(cluster: Cluster, network: SimNetwork, around: Surroundings) {
+    this.#cluster = cluster
+    this.#network = network
+    this.#around = around
   }
 
-  start(): void {
-    this.#targets.later(this.#random.next() * this.#everyMs * 2, () => {
-      if (this.#stopped) return
-      const { nodes, trace } = this.#targets
-      const which = this.#random.below(this.#faults.length)
-      const node = nodes[this.#random.below(nodes.length)]!
-      const other = nodes[this.#random.below(nodes.length)]!
-      trace.note(this.#targets.now(), 'fault', which, node.id, other.id)
-      this.#faults[which]!(node, other)
-      this.start()
-    })
+  /** How fast time runs on a node, by decision; `undefined` when nobody has touched its clock. */
+  clockRate(node: NodeId): number | undefined {
+    return this.#clockRates.get(node)
+  }
+
+  /** True when the decision was a fault. */
+  carryOut(decision: Decision): boolean {
+    return this.#breakProcess(decision) || this.#breakLinks(decision)
   }
 
   /** Mends everything. */
-  stop(): void {
-    this.#stopped = true
-    this.#targets.network.heal()
-    for (const node of this.#targets.nodes) if (!node.isUp) node.start()
+  heal(): void {
+    this.#network.mendAll()
+    this.#clockRates.clear()
+    for (const node of this.#cluster.liveNodes) {
+      node.store.unstall()
+      node.resume()
+      if (!node.isUp) node.start()
+    }
   }
 
-  #crash(node: SimNode): void {
-    if (!node.isUp) return
-    node.crash()
-    for (const other of this.#targets.nodes)
-      if (other !== node && this.#random.below(2) === 0) other.event((core) => core.unreachable(node.id))
-    this.#targets.later(this.#random.next() * 500, () => {
-      if (!node.isUp) node.start()
+  #breakProcess(decision: Decision): boolean {
+    switch (decision.kind) {
+      case 'crash':
+        this.#crash(this.#node(decision), decision)
+        return true
+      case 'crashInTurn': {
+        const node = this.#node(decision)
+        node?.dieInTurn(decision.sends, () => this.#crash(node, decision))
+        return true
+      }
+      case 'crashAll':
+        for (const node of this.#cluster.liveNodes) this.#crash(node, decision)
+        return true
+      case 'stop':
+        this.#stop(decision)
+        return true
+      case 'pause':
+        this.#node(decision)?.pause(decision.ms, decision.ticksFirst > 0)
+        return true
+      case 'clock':
+        this.#clockRates.set(nodeId(decision.node), decision.percent / 100)
+        return true
+      case 'diskStall':
+        this.#node(decision)?.store.stall(this.#around.now() + decision.ms)
+        return true
+      default:
+        return false
+    }
+  }
+
+  #breakLinks(decision: Decision): boolean {
+    const network = this.#network
+    switch (decision.kind) {
+      case 'cut':
+        network.cut(nodeId(decision.from), nodeId(decision.to), decision.ms)
+        return true
+      case 'isolate':
+        this.#isolate(decision)
+        return true
+      case 'split':
+        this.#separate(decision.mask, decision.ms)
+        return true
+      case 'bridge':
+        this.#separate(decision.mask, decision.ms, decision.node)
+        return true
+      case 'reset':
+        this.#reset(decision)
+        return true
+      case 'replay':
+        this.#around.counts.framesReplayed += decision.count
+        network.replay(nodeId(decision.from), nodeId(decision.to), decision.count)
+        return true
+      case 'corrupt':
+        this.#around.counts.framesDamaged++
+        network.corruptNext(nodeId(decision.from), nodeId(decision.to), decision)
+        return true
+      default:
+        return false
+    }
+  }
+
+  #node({ node }: { readonly node: number }): SimNode | undefined {
+    return this.#cluster.node(node)
+  }
+
+  #crash(node: SimNode | undefined, { ms, kept }: { readonly ms: number; readonly kept: number }): void {
+    if (node?.isUp !== true) return
+    this.#around.counts.crashes++
+    node.crash(kept / 1000)
+    this.#startLater(node, ms)
+  }
+
+  #stop({ node: id, ms }: DecisionOf<'stop'>): void {
+    const node = this.#cluster.node(id)
+    if (node?.isUp !== true) return
+    node.stop()
+    this.#startLater(node, ms)
+  }
+
+  #startLater(node: SimNode, ms: number): void {
+    // Whoever is connected to it sees the connection break, sooner or later.
+    for (const other of this.#cluster.nodes)
+      if (other !== node && (node.id + other.id) % 2 === 0)
+        this.#around.later(ms / 4, () => other.enter((host) => host.peerDown(node.id)))
+    this.#around.later(ms, () => {
+      if (!node.isUp && !node.isDestroyed) node.start()
     })
   }
 
-  #crashAll(): void {
-    for (const node of this.#targets.nodes) this.#crash(node)
-  }
-
-  #isolate(node: SimNode): void {
-    for (const other of this.#targets.nodes) {
-      this.#targets.network.cut(node.id, other.id)
-      this.#targets.network.cut(other.id, node.id)
+  #isolate({ node, direction, ms }: DecisionOf<'isolate'>): void {
+    const id = nodeId(node)
+    for (const { id: other } of this.#cluster.nodes) {
+      if (direction !== 2) this.#network.cut(other, id, ms)
+      if (direction !== 1) this.#network.cut(id, other, ms)
     }
-    this.#healLater()
   }
 
-  #isolateOneWay(node: SimNode): void {
-    const inward = this.#random.below(2) === 0
-    for (const other of this.#targets.nodes) {
-      if (inward) this.#targets.network.cut(other.id, node.id)
-      else this.#targets.network.cut(node.id, other.id)
-    }
-    this.#healLater()
+  /** Two sides that do not hear each other, but for a node that hears both and is heard by both. */
+  #separate(mask: number, ms: number, bridge = 0): void {
+    const isInside = (id: NodeId): boolean => ((mask >> (id - 1)) & 1) === 1
+    for (const { id: from } of this.#cluster.nodes)
+      for (const { id: to } of this.#cluster.nodes)
+        if (isInside(from) !== isInside(to) && from !== nodeId(bridge) && to !== nodeId(bridge))
+          this.#network.cut(from, to, ms)
   }
 
-  #split(): void {
-    const side = new Set<NodeId>()
-    for (const { id } of this.#targets.nodes) if (this.#random.below(2) === 0) side.add(id)
-    for (const { id: from } of this.#targets.nodes)
-      for (const { id: to } of this.#targets.nodes)
-        if (side.has(from) !== side.has(to)) this.#targets.network.cut(from, to)
-    this.#healLater()
-  }
-
-  #cutOneWay(node: SimNode, other: SimNode): void {
-    this.#targets.network.cut(node.id, other.id)
-    this.#healLater()
-  }
-
-  #healLater(): void {
-    this.#targets.later(this.#random.next() * 800, () => this.#targets.network.heal())
-  }
-
-  #breakLink(node: SimNode, other: SimNode): void {
-    const noticeBy = (at: SimNode, peer: NodeId): void => at.event((core: RaftCore) => core.unreachable(peer))
-    noticeBy(node, other.id)
-    noticeBy(other, node.id)
-  }
-
-  #transferFromLeader(): void {
-    const { nodes } = this.#targets
-    const target = nodes[this.#random.below(nodes.length)]!
-    for (const node of nodes) if (node.isLeader) node.event((core) => void core.transferLeadership(target.id))
-  }
-
-  #compactAll(): void {
-    for (const node of this.#targets.nodes) {
-      node.checkpoint()
-      node.compact()
-    }
+  /** A connection breaks: what was on its way in both directions is lost, and both ends may be told. */
+  #reset({ from, to, notices }: DecisionOf<'reset'>): void {
+    const [a, b] = [nodeId(from), nodeId(to)]
+    this.#network.reset(a, b)
+    this.#network.reset(b, a)
+    if ((notices & 1) === 1) this.#cluster.node(a)?.enter((host) => host.peerDown(b))
+    if ((notices & 2) === 2) this.#cluster.node(b)?.enter((host) => host.peerDown(a))
   }
 }

@@ -1,367 +1,453 @@
-import { invariant, type Random } from '@sluice/foundation'
-import type { CoreConfig } from '../core/config.js'
-import { RaftCore } from '../core/core.js'
-import type { ProposeResult } from '../core/leader.js'
-import type { PeerProgress } from '../core/progress.js'
-import {
-  type Entry,
-  EntryKind,
-  type HardState,
-  type LogIndex,
-  MessageKind,
-  type NodeId,
-  type RaftGroupId,
-  type RaftMessage,
-  type RaftOutput,
-  Role,
-  type Term,
-} from '../core/types.js'
-import type { Envelope } from './core-driver.js'
-import { commandOf, fingerprint, serialOf } from './invariants/fingerprint.js'
-import type { InvariantCheck, ObservedNode } from './invariants/invariant-check.js'
-import type { MemoryLog } from '../storage/memory-log.js'
-import type { SimDisk } from './sim-disk.js'
-import type { Trace } from './trace.js'
+import { invariant, type Random, toError } from '@sluice/foundation'
+import type { NodeId, RaftGroupId } from '../core/types.js'
+import { decodeFrame, incarnationOf, RaftDecodeError } from '../host/codec.js'
+import { RaftHost } from '../host/raft-host.js'
+import type { SnapshotSource } from '../host/state-machine.js'
+import type { GroupIncarnation } from './group-incarnation.js'
+import { InvariantBroken } from './invariants/invariant-check.js'
+import { SimCarrier } from './sim-carrier.js'
+import { emptyMachineDisk, type MachineDisk, SimMachine } from './sim-machine.js'
+import { SimReplica } from './sim-replica.js'
+import { SimStore, sameBytes } from './sim-store.js'
+import type { Surroundings } from './surroundings.js'
 
-/** Mistakes of a host, to see that the invariants find them. */
-export type Sabotage = 'reports-writes-before-sync' | 'forgets-votes' | 'skips-an-entry'
+export const TICK_MS = 10
+export const ELECTION_TICKS = 10
+/** A disk that hangs for longer than this costs its node the leadership. Milliseconds. */
+const DISK_STALL_MS = 250
 
-/** What a simulated node needs of its world. */
-export interface Surroundings {
-  readonly checks: Required<InvariantCheck>
-  readonly trace: Trace
-  now(): number
-  later(delayMs: number, run: () => void): void
-  send(envelope: Envelope): void
-  /** A command was applied where its proposer was told that it would be. */
-  acknowledged(serial: number, index: LogIndex): void
-  acknowledgedIndex(): LogIndex
+interface Waiting {
+  readonly run: (host: RaftHost) => void
+  readonly dropped?: () => void
+  readonly endsTurn?: boolean
 }
 
-export interface SimNodeSettings {
-  readonly core: Pick<
-    CoreConfig,
-    | 'voters'
-    | 'learners'
-    | 'electionTicks'
-    | 'inflightMessagesMax'
-    | 'inflightBytesMax'
-    | 'appendBytesMax'
-    | 'uncommittedBytesMax'
-  >
-  readonly tickMs: number
-  /** At most this long what happened waits for a turn, and a turn's entries to be applied. Milliseconds. */
-  readonly turnDelayMs: number
-  readonly applyDelayMs: number
-  readonly sabotage: Sabotage | undefined
-}
-
-interface Completion {
-  readonly persistId: number
-  readonly messages: RaftMessage[]
-}
-
-/** One process of the simulation: a core, its host, its disk and a state machine with checkpoints. */
-export class SimNode implements ObservedNode {
+/** One machine of the simulation: a disk, and the processes that run on it one after the other. */
+export class SimNode {
   readonly id: NodeId
-  readonly isVoter: boolean
-  readonly disk: SimDisk
-  incarnation = 0
-  changedFrom = Number.POSITIVE_INFINITY
-  stateHash = 0
-  readonly #settings: SimNodeSettings
-  readonly #random: Random
+  readonly store: SimStore
+  /** It is gone for ever; its disk is remembered as it was. */
+  isDestroyed = false
   readonly #around: Surroundings
-  #core: RaftCore | undefined
-  #checkpoint = { applied: 0, stateHash: 0 }
-  #outstanding: Completion[] = []
+  readonly #random: Random
+  readonly #machineDisks = new Map<number, MachineDisk>()
+  #host: RaftHost | undefined
+  #replicas = new Map<RaftGroupId, SimReplica>()
+  /** Counts the processes: what belongs to an earlier one never happens. */
+  #processes = 0
+  #openings = 0
   #turnScheduled = false
   #pausedUntilMs = 0
-  #applyDelayMs: number
-  #proposed = new Map<number, { readonly index: LogIndex; readonly term: Term }>()
-  #reads = new Map<number, LogIndex>()
-  #nextToken = 1
+  #ticksFirst = false
+  /** Groups that are taking a snapshot from another node. */
+  /** Groups that decide nothing before an earlier opening's writes are durable. */
+  #held = new Set<RaftGroupId>()
+  #taking = new Set<GroupIncarnation>()
+  #missedTick: Waiting['run'] | undefined
+  #backlog: Waiting[] = []
+  #ticks = 0
+  #heardAtTick = new Map<NodeId, number>()
+  /** The process dies in the turn that sends more frames than this. */
+  #sendsLeft: number | undefined
+  #dies: (() => void) | undefined
 
-  constructor(parts: {
-    readonly id: NodeId
-    readonly disk: SimDisk
-    readonly settings: SimNodeSettings
-    readonly random: Random
-    readonly around: Surroundings
-  }) {
-    this.id = parts.id
-    this.isVoter = parts.settings.core.voters.includes(parts.id)
-    this.disk = parts.disk
-    this.#settings = parts.settings
-    this.#applyDelayMs = parts.settings.applyDelayMs
-    this.#random = parts.random
-    this.#around = parts.around
+  constructor(id: NodeId, around: Surroundings, streams: { readonly disk: Random; readonly node: Random }) {
+    this.id = id
+    this.#around = around
+    this.#random = streams.node
+    this.store = new SimStore({
+      random: streams.disk,
+      times: () => around.diskTimes(),
+      now: () => around.now(),
+      later: (delayMs, run) => around.later(delayMs, run),
+      tell: (run) => this.enter(run),
+      cachedEntries: around.conditions.cachedEntries,
+      missed: around.promisesMoved,
+      slowRead: (value) => {
+        around.counts.slowReads++
+        return this.#slow(value, around.diskTimes().syncMs)
+      },
+      sabotage: around.sabotage,
+    })
   }
 
   get isUp(): boolean {
-    return this.#core !== undefined
+    return this.#host !== undefined
   }
 
-  get isLeader(): boolean {
-    return this.#core?.role === Role.LEADER
-  }
-
-  get role(): Role {
-    return this.#running.role
-  }
-
-  get term(): Term {
-    return this.#running.term
-  }
-
-  get vote(): NodeId | 0 {
-    return this.#running.vote
-  }
-
-  get commit(): LogIndex {
-    return this.#running.commit
-  }
-
-  get applied(): LogIndex {
-    return this.#running.applied
-  }
-
-  get durableIndex(): LogIndex {
-    return this.#running.durableIndex
-  }
-
-  get log(): MemoryLog {
-    return this.disk.current
-  }
-
-  get durableLog(): MemoryLog {
-    return this.disk.durable
-  }
-
-  get durableHardState(): HardState {
-    return this.disk.durableHardState
-  }
-
-  progress(peer: NodeId): PeerProgress | undefined {
-    return this.#running.progress(peer)
+  replica(id: RaftGroupId): SimReplica | undefined {
+    return this.#replicas.get(id)
   }
 
   start(): void {
-    invariant(this.#core === undefined, 'a node starts when it is down')
-    const hardState = this.disk.hardState
-    const forgets = this.#settings.sabotage === 'forgets-votes'
-    this.#core = new RaftCore({
-      ...this.#settings.core,
-      id: this.id,
-      group: 1 as RaftGroupId,
-      random: this.#random,
-      log: this.disk.current,
-      hardState: forgets ? { ...hardState, vote: 0 } : hardState,
-      applied: this.#checkpoint.applied,
-    })
-    this.stateHash = this.#checkpoint.stateHash
-    this.incarnation++
-    this.#around.checks.restarted(this)
-    this.#scheduleTick(this.incarnation)
-    this.event(() => undefined)
+    invariant(!this.isUp && !this.isDestroyed, 'a node starts when it is down')
+    const { conditions, groups } = this.#around
+    this.#processes++
+    this.#ticks = 0
+    this.#heardAtTick = new Map()
+    const host = this.#newHost()
+    this.#host = host
+    for (const incarnation of groups()) this.#open(host, incarnation)
+    host.start()
+    this.#after(false)
+    invariant(conditions.heartbeatTicks < ELECTION_TICKS, 'heartbeats come more often than elections')
   }
 
-  crash(): void {
-    this.#core = undefined
-    this.disk.crash()
-    this.#outstanding = []
-    this.#turnScheduled = false
-    this.#proposed = new Map()
-    this.#reads = new Map()
+  /** @param kept the part of what was not synced that survives, from 0 to 1 */
+  crash(kept: number): void {
+    if (!this.isUp) return
+    this.#host = undefined
+    this.#end()
+    this.store.crash(kept)
+  }
+
+  /** The process ends as it should; everything that it wrote is on the disk. */
+  stop(): void {
+    this.#host?.stop()
+    this.crash(1)
+  }
+
+  destroy(): void {
+    this.crash(0)
+    this.isDestroyed = true
+  }
+
+  /** Nothing happens here for so long; what should have happens afterwards. */
+  pause(durationMs: number, ticksFirst: boolean): void {
+    const { now, later } = this.#around
+    if (!this.isUp || this.#isPaused) return
+    this.#pausedUntilMs = now() + durationMs
+    this.#ticksFirst = ticksFirst
+    const processes = this.#processes
+    later(durationMs, () => {
+      if (processes === this.#processes) this.resume()
+    })
+  }
+
+  resume(): void {
     this.#pausedUntilMs = 0
+    const tick = this.#missedTick
+    this.#missedTick = undefined
+    const waiting = this.#backlog
+    this.#backlog = []
+    // However many ticks were missed, the event loop makes them one.
+    const late: Waiting[] = tick === undefined ? [] : [{ run: tick }]
+    for (const event of this.#ticksFirst ? [...late, ...waiting] : [...waiting, ...late])
+      this.#later(0, event)
   }
 
-  /** Nothing happens here for so long; what should have happens afterwards, in the same order. */
-  pause(durationMs: number): void {
-    if (this.#pausedUntilMs <= this.#around.now()) this.#pausedUntilMs = this.#around.now() + durationMs
+  /** The process dies in the first turn from now on that sends more than `sends` frames. */
+  dieInTurn(sends: number, dies: () => void): void {
+    if (!this.isUp || this.#sendsLeft !== undefined) return
+    this.#sendsLeft = sends
+    this.#dies = dies
   }
 
-  /** From now on entries are applied without delay, so that a backlog is worked off soon. */
-  hurry(): void {
-    this.#applyDelayMs = 0
-  }
-
-  /** Runs one call into the core, unless the node is down, and looks at what it did. */
-  event(run: (core: RaftCore) => void): void {
-    const core = this.#core
-    if (core === undefined) return
-    const waitMs = this.#pausedUntilMs - this.#around.now()
-    if (waitMs > 0) {
-      this.#later(waitMs, () => this.event(run))
+  /**
+   * Runs one call into the process as an event: later when it stands still, never when it is gone.
+   * @param how.endsTurn the call ends with a turn, so that nothing decided waits to be handed out
+   */
+  enter(run: Waiting['run'], how: Omit<Waiting, 'run'> = {}): void {
+    const host = this.#host
+    if (host === undefined) {
+      how.dropped?.()
       return
     }
-    run(core)
-    const { checks, trace } = this.#around
-    trace.note(
-      this.#around.now(),
-      'node',
-      this.id,
-      core.role,
-      core.term,
-      core.leader,
-      core.commit,
-      core.applied,
-    )
-    checks.stepped(this)
-    if (core.hasOutput()) this.#scheduleTurn()
-    else this.#settled()
+    if (this.#isPaused) {
+      this.#backlog.push({ run, ...how })
+      return
+    }
+    run(host)
+    // What a host that failed has left half done is no violation of its own.
+    this.#around.throwFailure()
+    this.#after(how.endsTurn === true)
   }
 
-  receive({ message, entries }: Envelope): void {
-    this.event((core) => {
-      this.#around.trace.message(this.#around.now(), 'received', message)
-      core.step(message, entries)
+  receive(from: NodeId, frame: Uint8Array): void {
+    this.enter((host) => {
+      this.#heardAtTick.set(from, this.#ticks)
+      host.receive(from, frame)
     })
   }
 
-  propose(serials: readonly number[], sizeBytes: number): void {
-    this.event((core) => {
-      const proposals = serials.map((serial) => ({
-        kind: EntryKind.COMMAND,
-        data: commandOf(serial, sizeBytes),
-      }))
-      const result: ProposeResult = core.propose(proposals)
-      if (result.kind !== 'accepted') return
-      serials.forEach((serial, i) =>
-        this.#proposed.set(serial, { index: result.firstIndex + i, term: result.term }),
-      )
+  /** What a checksum would have kept away: the decoder may refuse it, and do nothing else. */
+  receiveDamaged(from: NodeId, frame: Uint8Array): void {
+    try {
+      decodeFrame(frame, { from, to: this.id })
+    } catch (error) {
+      if (!(error instanceof RaftDecodeError))
+        throw new InvariantBroken(`damaged frames are refused: ${toError(error).stack ?? ''}`)
+    }
+  }
+
+  receiveSnapshot(incarnation: GroupIncarnation, source: SnapshotSource): void {
+    this.enter((host) => {
+      if (this.#replicas.get(incarnation.id)?.incarnation !== incarnation) return
+      // As carriers do: one at a time for a group, until the group has taken it.
+      if (this.#taking.has(incarnation)) return
+      this.#taking.add(incarnation)
+      this.#around.promisesMoved()
+      host.snapshotReceived(incarnation.id, {
+        meta: source.meta,
+        sizeBytes: source.sizeBytes,
+        read: (offset, lengthMax) => source.read(offset, lengthMax),
+        close: () => {
+          this.#taking.delete(incarnation)
+          return source.close()
+        },
+      })
     })
   }
 
-  read(): void {
-    this.event((core) => {
-      const token = this.#nextToken++
-      if (core.readIndex(token).kind === 'accepted') this.#reads.set(token, this.#around.acknowledgedIndex())
+  /** Opens the group here, in place of any earlier incarnation. */
+  openGroup(incarnation: GroupIncarnation): void {
+    this.enter((host) => {
+      if (this.#replicas.get(incarnation.id)?.incarnation !== incarnation) this.#open(host, incarnation)
     })
   }
 
-  /** The state machine's state becomes durable, as in a database. */
-  checkpoint(): void {
-    this.event((core) => {
-      this.#checkpoint = { applied: core.applied, stateHash: this.stateHash }
+  closeGroup(id: RaftGroupId): void {
+    this.enter((host) => {
+      const replica = this.#replicas.get(id)
+      if (replica === undefined) return
+      const { isWriting } = replica.group
+      host.closeGroup(id)
+      this.#closed(replica, isWriting)
     })
   }
 
-  /** Drops what neither a member nor this node's own restart needs. */
-  compact(): void {
-    this.event((core) => {
-      if (core.hasOutput()) return
-      const index = Math.min(core.compactionLimit(), this.#checkpoint.applied)
-      this.disk.compact(index)
+  /** The machine's state becomes durable. */
+  checkpoint(id: RaftGroupId): void {
+    this.enter(() => this.#replicas.get(id)?.machine.checkpoint())
+  }
+
+  /** Drops what neither this node's restart needs nor, where there are no snapshots, any member. */
+  compact(id: RaftGroupId, keep: number): void {
+    this.enter((host) => {
+      const replica = this.#replicas.get(id)
+      if (replica === undefined) return
+      const { group, machine } = replica
+      const durable = Math.min(machine.durableIndex, group.applied)
+      const limit = this.#around.conditions.snapshots ? durable - keep : group.compactionLimit()
+      if (Math.min(durable, limit) <= group.log.compactedIndex) return
+      this.#around.counts.compactions++
+      host.compact(group, Math.min(durable, limit))
     })
   }
 
-  get #running(): RaftCore {
-    invariant(this.#core !== undefined, 'the node is up')
-    return this.#core
+  get #isPaused(): boolean {
+    return this.#pausedUntilMs > 0
   }
 
-  /** Later, if this incarnation still lives then. */
-  #later(delayMs: number, run: () => void): void {
-    const incarnation = this.incarnation
-    this.#around.later(delayMs, () => {
-      if (this.isUp && this.incarnation === incarnation) run()
+  #newHost(): RaftHost {
+    const { conditions, failed } = this.#around
+    const { heartbeatTicks, quiesceTicks, limits, snapshots } = conditions
+    const host: RaftHost = new RaftHost({
+      nodeId: this.id,
+      store: this.store,
+      transport: { send: (peer, frame) => this.#send(host, peer, frame) },
+      random: this.#random,
+      timings: {
+        tickMs: TICK_MS,
+        electionTicks: ELECTION_TICKS,
+        heartbeatTicks,
+        quiesceTicks,
+        diskStallMs: DISK_STALL_MS,
+      },
+      limits,
+      scheduler: {
+        soon: (run) => {
+          if (host === this.#host) this.#scheduleTurn(run)
+        },
+        every: (ms, run) => this.#every(ms, run),
+      },
+      ...(snapshots ? { snapshots: this.#newCarrier() } : {}),
+      onFatal: failed,
+    })
+    return host
+  }
+
+  #newCarrier(): SimCarrier {
+    const { conditions, isCut, promisesMoved, snapshotLost, sendSnapshot } = this.#around
+    return new SimCarrier({
+      random: this.#random,
+      later: (delayMs, run) => this.#later(delayMs, { run }),
+      durationMs: conditions.snapshotMs,
+      lostPart: snapshotLost,
+      isCut: (to) => isCut(this.id, to) || isCut(to, this.id),
+      arrive: ({ group, peer }, source) => {
+        const replica = this.#replicas.get(group as RaftGroupId)
+        if (replica !== undefined) sendSnapshot(peer, replica.incarnation, source)
+      },
+      ended: ({ group, peer }) => this.#host?.snapshotEnded(group as RaftGroupId, peer),
+      promisesMoved,
     })
   }
 
-  #scheduleTick(incarnation: number): void {
-    this.#later(this.#settings.tickMs * (0.9 + 0.2 * this.#random.next()), () => {
-      this.event((core) => core.tick())
-      this.#scheduleTick(incarnation)
+  #open(host: RaftHost, incarnation: GroupIncarnation): void {
+    const { id, uuid, tag, initial } = incarnation
+    this.#forgetOther(host, incarnation)
+    const isFirst = initial.voters.includes(this.id) || initial.learners.includes(this.id)
+    const disk = this.#machineDisks.get(tag) ?? emptyMachineDisk()
+    this.#machineDisks.set(tag, disk)
+    const { conditions, sabotage, snapshotLost } = this.#around
+    const startsFromSnapshot = conditions.snapshots && conditions.restartsFromSnapshot
+    const late: { replica?: SimReplica } = {}
+    const machine: SimMachine = new SimMachine({
+      disk,
+      random: this.#random,
+      sabotage,
+      startsFromSnapshot,
+      slow: (value) => this.#slow(value, conditions.snapshotMs),
+      snapshotLost: snapshotLost(),
+      configurationAt: (index) => late.replica!.group.configurationAt(index),
+      compactedIndex: () => late.replica!.group.log.compactedIndex,
+      applied: (entry, previous) => late.replica!.entryApplied(entry, previous),
+      snapshot: (meta, about) => late.replica!.snapshotTaken(meta, about),
     })
+    const snapshot = startsFromSnapshot ? disk.snapshot?.meta : disk.restored
+    const group = host.openGroup({
+      id,
+      uuid,
+      name: `group ${tag}`,
+      voters: isFirst ? initial.voters : [],
+      learners: isFirst ? initial.learners : [],
+      applied: machine.state.applied,
+      ...(snapshot === undefined ? {} : { snapshot }),
+      machine: conditions.snapshots ? machine.withSnapshots() : machine,
+    })
+    const durable = (): ReturnType<SimStore['durable']> => this.store.durable(id, uuid)
+    late.replica = new SimReplica({
+      node: this.id,
+      opening: ++this.#openings,
+      incarnation,
+      machine,
+      group,
+      around: this.#around,
+      durable,
+      silentTicks: (peer) => this.#ticks - (this.#heardAtTick.get(peer) ?? 0),
+    })
+    this.#replicas.set(id, late.replica)
   }
 
-  #scheduleTurn(): void {
-    if (this.#turnScheduled) return
+  #forgetOther(host: RaftHost, { id, uuid }: GroupIncarnation): void {
+    const log = this.store.group(id)
+    if (log === undefined || sameBytes(log.uuid, uuid)) return
+    const replica = this.#replicas.get(id)
+    const isWriting = replica?.group.isWriting === true
+    host.removeGroup(id)
+    if (replica !== undefined) this.#closed(replica, isWriting)
+  }
+
+  /** The host holds the group's next opening back until what this one has written is durable. */
+  #closed(replica: SimReplica, isWriting: boolean): void {
+    const { id } = replica.incarnation
+    if (isWriting) {
+      this.#held.add(id)
+      this.store.append([], () => this.#held.delete(id))
+    }
+    this.#replicas.delete(id)
+    replica.abandon()
+  }
+
+  #send(host: RaftHost, peer: NodeId, frame: Uint8Array): boolean {
+    if (host !== this.#host) return false
+    if (this.#sendsLeft !== undefined && --this.#sendsLeft < 0) return false
+    const { trace, now, send } = this.#around
+    for (const { group, incarnation, message, entries } of decodeFrame(frame, { from: this.id, to: peer })) {
+      trace.message(now(), group, message)
+      const replica = this.#replicas.get(group)
+      if (replica === undefined || incarnationOf(replica.incarnation.uuid) !== incarnation) continue
+      replica.incarnation.checks.sent(replica, message, entries)
+    }
+    return send(this.id, peer, frame)
+  }
+
+  #scheduleTurn(run: () => void): void {
     this.#turnScheduled = true
-    this.#later(this.#random.next() * this.#settings.turnDelayMs, () => {
+    const turn = (): void => {
       this.#turnScheduled = false
-      this.event((core) => {
-        if (core.hasOutput()) this.#carryOut(core.take())
+      run()
+    }
+    this.#later(this.#random.next() * this.#around.conditions.turnDelayMs, { run: turn, endsTurn: true })
+  }
+
+  #every(ms: number, run: () => void): () => void {
+    const processes = this.#processes
+    let ended = false
+    const wait = (): void => {
+      const { later, clockRate } = this.#around
+      later((ms / clockRate(this.id)) * (0.95 + 0.1 * this.#random.next()), () => {
+        if (ended || processes !== this.#processes) return
+        this.#tick(run)
+        wait()
       })
+    }
+    wait()
+    return () => {
+      ended = true
+    }
+  }
+
+  #tick(run: () => void): void {
+    const tick = (): void => {
+      this.#ticks++
+      run()
+      this.#observe(!this.#turnScheduled)
+      for (const replica of this.#replicas.values()) replica.incarnation.checks.ticked(replica)
+    }
+    if (this.#isPaused) this.#missedTick = tick
+    else this.enter(tick)
+  }
+
+  /** Later in this process, if it still lives then. */
+  #later(delayMs: number, event: Waiting): void {
+    const processes = this.#processes
+    this.#around.later(delayMs, () => {
+      if (processes === this.#processes) this.enter(event.run, event)
+      else event.dropped?.()
     })
   }
 
-  #settled(): void {
-    this.changedFrom = this.disk.current.takeChangedFrom()
-    this.#around.checks.settled(this)
-  }
-
-  #carryOut(output: RaftOutput): void {
-    const incarnation = this.incarnation
-    if (output.persistId > 0) {
-      const completion = { persistId: output.persistId, messages: [...output.sendAfterPersist] }
-      this.#outstanding.push(completion)
-      this.disk.write(output, () => {
-        if (this.isUp && this.incarnation === incarnation) this.event(() => this.#persisted(completion))
-      })
-      if (this.#settings.sabotage === 'reports-writes-before-sync') {
-        this.#around.later(0, () => {
-          if (this.isUp && this.incarnation === incarnation) this.event(() => this.#persisted(completion))
-        })
+  #slow<T>(value: T, delayMs: number): Promise<T> {
+    this.#around.promisesMoved()
+    return new Promise((resolve) => {
+      const run = (): void => {
+        this.#around.promisesMoved()
+        resolve(value)
       }
-    } else {
-      const last = this.#outstanding.at(-1)
-      if (last === undefined) this.#send(output.sendAfterPersist)
-      else last.messages.push(...output.sendAfterPersist)
-    }
-    this.#send(output.sendNow)
-    for (const { token, index } of output.reads) this.#answerRead(token, index)
-    for (const token of output.readsRefused) this.#reads.delete(token)
-    if (output.applyTo >= output.applyFrom)
-      this.#later(this.#random.next() * this.#applyDelayMs, () =>
-        this.event(() => this.#apply(output.applyFrom, output.applyTo)),
-      )
+      this.#later(this.#random.next() * delayMs, { run })
+    })
   }
 
-  #persisted(completion: Completion): void {
-    if (this.#outstanding[0] !== completion) {
-      invariant(this.#settings.sabotage !== undefined, 'writes complete in the order they were made')
-      return
-    }
-    this.#outstanding.shift()
-    this.#running.persisted(completion.persistId)
-    this.#send(completion.messages)
+  #after(endsTurn: boolean): void {
+    const isCurrent = endsTurn || !this.#turnScheduled
+    this.#observe(isCurrent)
+    if (this.#sendsLeft === undefined || this.#sendsLeft >= 0) return
+    const dies = this.#dies
+    this.#sendsLeft = undefined
+    dies?.()
   }
 
-  #send(messages: readonly RaftMessage[]): void {
-    for (const message of messages) {
-      const entries =
-        message.kind === MessageKind.APPEND && message.count > 0
-          ? this.disk.current.slice(message.index + 1, message.index + message.count)
-          : []
-      this.#around.trace.message(this.#around.now(), 'sent', message)
-      this.#around.checks.sent(this, message)
-      this.#around.send({ message, entries })
-    }
+  #observe(isCurrent: boolean): void {
+    for (const [id, replica] of this.#replicas) replica.observe(isCurrent && !this.#held.has(id))
   }
 
-  #answerRead(token: number, index: LogIndex): void {
-    const acknowledgedIndex = this.#reads.get(token)
-    invariant(acknowledgedIndex !== undefined, 'a read is answered once')
-    this.#reads.delete(token)
-    this.#around.checks.readAnswered({ index, acknowledgedIndex })
-  }
-
-  #apply(from: LogIndex, to: LogIndex): void {
-    const skips = this.#settings.sabotage === 'skips-an-entry' && this.#random.below(100) === 0
-    for (const entry of this.disk.current.slice(skips ? from + 1 : from, to)) this.#applyEntry(entry)
-    this.#running.appliedTo(to)
-  }
-
-  #applyEntry(entry: Entry): void {
-    this.stateHash = Math.imul(this.stateHash ^ fingerprint(entry), 0x01000193) >>> 0
-    this.#around.checks.applied(this, entry)
-    const serial = serialOf(entry)
-    const proposal = serial === undefined ? undefined : this.#proposed.get(serial)
-    if (serial === undefined || proposal === undefined) return
-    this.#proposed.delete(serial)
-    if (proposal.index === entry.index && proposal.term === entry.term)
-      this.#around.acknowledged(serial, entry.index)
+  /** Whatever belongs to the process is gone with it. */
+  #end(): void {
+    this.#processes++
+    for (const replica of this.#replicas.values()) replica.abandon()
+    this.#replicas = new Map()
+    this.#turnScheduled = false
+    this.#taking = new Set()
+    this.#held = new Set()
+    this.#pausedUntilMs = 0
+    this.#missedTick = undefined
+    const dropped = this.#backlog
+    this.#backlog = []
+    for (const waiting of dropped) waiting.dropped?.()
+    this.#sendsLeft = undefined
+    this.#dies = undefined
+    this.#around.processEnded(this.id)
   }
 }

@@ -1,40 +1,44 @@
 import { SeededRandom } from '@sluice/foundation'
-import type { LogIndex } from '../core/types.js'
-import { type Conditions, drawConditions } from './conditions.js'
+import type { NodeId } from '../core/types.js'
+import { Cluster } from './cluster.js'
+import { type Conditions, drawConditions, NO_NETWORK_FAULTS } from './conditions.js'
 import { nodeId } from './core-driver.js'
-import { EventHeap } from './event-heap.js'
-import { allInvariants } from './invariants/all-invariants.js'
-import { InvariantBroken } from './invariants/invariant-check.js'
-import { SimDisk, type SyncTimes } from './sim-disk.js'
-import { PAUSE_MS_MAX, SimFaults } from './sim-faults.js'
-import { NO_NETWORK_FAULTS, SimNetwork } from './sim-network.js'
-import { type Sabotage, SimNode, type SimNodeSettings } from './sim-node.js'
+import type { Decision } from './decision.js'
+import { DecisionSource } from './decision-source.js'
+import { Recovery } from './recovery.js'
+import { noCounts, type RunCounts } from './run-counts.js'
+import type { Sabotage } from './sabotage.js'
+import { SimClients } from './sim-clients.js'
+import { SimFaults } from './sim-faults.js'
+import { SimNetwork } from './sim-network.js'
+import { SimOperator } from './sim-operator.js'
+import type { SimScript } from './sim-script.js'
+import type { Surroundings } from './surroundings.js'
 import { Trace } from './trace.js'
+import { VirtualTime } from './virtual-time.js'
 
 export interface WorldOptions {
   readonly seed: number
-  readonly nodeCount: number
-  /** So many of the nodes are learners. Default 0. */
-  readonly learnerCount?: number
-  /** How long things break. Virtual milliseconds. Default 2000. */
-  readonly faultsMs?: number
+  /** Default 5. */
+  readonly nodeCount?: number
+  /** Default 3. */
+  readonly groupCount?: number
+  /** Things break until so many events have happened. Default 10,000. */
+  readonly eventCount?: number
   readonly sabotage?: Sabotage
   /** Keeps the last events as text. */
   readonly verbose?: boolean
+  /** Decides in place of the seed; says everything above but sabotage and verbosity, too. */
+  readonly script?: SimScript
 }
 
 export interface WorldReport {
   readonly traceHash: string
-  readonly eventCount: number
-  readonly acknowledgedCount: number
-  readonly readCount: number
-  readonly lastTerm: number
-  readonly lastIndex: LogIndex
+  readonly counts: RunCounts
 }
 
-const TICK_MS = 10
-const ELECTION_TICKS = 10
-const CONVERGENCE_MS_MAX = 5000
+/** Decimals of the time of a decision, milliseconds. */
+const TIME_SCALE = 1000
 
 /**
  * A cluster in virtual time: one event is one synchronous call, chance comes from the seed alone, with
@@ -44,64 +48,39 @@ const CONVERGENCE_MS_MAX = 5000
 export class World {
   readonly #options: WorldOptions
   readonly #conditions: Conditions
-  readonly #events = new EventHeap()
+  readonly #counts: RunCounts = noCounts()
+  readonly #time = new VirtualTime(this.#counts)
   readonly #trace: Trace
-  readonly #nodes: SimNode[] = []
   readonly #network: SimNetwork
+  readonly #cluster: Cluster
   readonly #faults: SimFaults
-  readonly #workload: SeededRandom
-  readonly #checks: ReturnType<typeof allInvariants>
-  readonly #syncTimes: { -readonly [K in keyof SyncTimes]: SyncTimes[K] }
-  #nowMs = 0
-  #eventCount = 0
-  #nextSerial = 1
-  #acknowledgedIndex: LogIndex = 0
-  #acknowledgedCount = 0
-  #readCount = 0
-  #clientsStopped = false
+  readonly #operator: SimOperator
+  readonly #clients: SimClients
+  readonly #decisions: Decision[] = []
+  readonly #nodeCount: number
+  readonly #groupCount: number
+  #healAtMs: number | undefined
 
   constructor(options: WorldOptions) {
+    const { seed, script } = options
     this.#options = options
-    const stream = (number: number): SeededRandom => new SeededRandom(options.seed * 1000 + number)
-    this.#conditions = drawConditions(stream(0))
-    this.#workload = stream(1)
+    this.#nodeCount = script?.nodeCount ?? options.nodeCount ?? 5
+    this.#groupCount = script?.groupCount ?? options.groupCount ?? 3
+    this.#conditions = script?.conditions ?? drawConditions(stream(seed, 0))
     this.#trace = new Trace(options.verbose === true)
-    this.#syncTimes = { ...this.#conditions.sync }
-    const now = (): number => this.#nowMs
-    const later = (delayMs: number, run: () => void): void => this.#events.add(this.#nowMs + delayMs, run)
-    const voterCount = options.nodeCount - (options.learnerCount ?? 0)
-    this.#checks = allInvariants({ nodes: this.#nodes, voterCount })
     this.#network = new SimNetwork({
-      random: stream(2),
+      seed,
       faults: this.#conditions.network,
-      now,
-      later,
-      deliver: (envelope) => this.#nodes[envelope.message.to - 1]!.receive(envelope),
+      now: () => this.#time.nowMs,
+      later: this.#time.later,
+      deliver: (from, to, frame) => this.#cluster.node(to)?.receive(from, frame),
+      deliverDamaged: (from, to, frame) => this.#cluster.node(to)?.receiveDamaged(from, frame),
     })
-    const settings = this.#nodeSettings(voterCount)
-    for (let id = 1; id <= options.nodeCount; id++)
-      this.#nodes.push(
-        new SimNode({
-          id: nodeId(id),
-          disk: new SimDisk({ random: stream(100 + id), times: this.#syncTimes, later }),
-          settings,
-          random: stream(200 + id),
-          around: {
-            checks: this.#checks,
-            trace: this.#trace,
-            now,
-            later,
-            send: (envelope) => this.#network.send(envelope),
-            acknowledged: (serial, index) => this.#acknowledged(serial, index),
-            acknowledgedIndex: () => this.#acknowledgedIndex,
-          },
-        }),
-      )
-    this.#faults = new SimFaults(
-      { nodes: this.#nodes, network: this.#network, trace: this.#trace, now, later },
-      stream(3),
-      this.#conditions.faultEveryMs,
-    )
+    const around = this.#surroundings()
+    this.#cluster = new Cluster(around, seed)
+    this.#faults = new SimFaults(this.#cluster, this.#network, around)
+    this.#operator = new SimOperator(this.#cluster, around)
+    this.#clients = new SimClients(this.#cluster, this.#counts)
   }
 
   /** The last events, oldest first; empty unless the world is verbose. */
@@ -109,141 +88,163 @@ export class World {
     return this.#trace.lines
   }
 
-  /** @throws InvariantBroken, or what the core itself finds broken */
-  run(): WorldReport {
-    for (const node of this.#nodes) node.start()
-    this.#keepProposing()
-    this.#keepReading()
-    this.#faults.start()
-    this.#runUntilMs(this.#options.faultsMs ?? 2000)
+  /** What was decided so far: run again with it, the world does the same. */
+  get script(): SimScript {
+    return {
+      seed: this.#options.seed,
+      nodeCount: this.#nodeCount,
+      groupCount: this.#groupCount,
+      healAtMs: this.#healAtMs ?? this.#time.nowMs,
+      conditions: this.#conditions,
+      decisions: this.#decisions,
+    }
+  }
+
+  /** @throws InvariantBroken, or what the library itself finds broken */
+  async run(): Promise<WorldReport> {
+    this.#begin()
+    const { script, eventCount = 10_000 } = this.#options
+    if (script === undefined) {
+      this.#decideBySeed()
+      await this.#time.runEvents(eventCount)
+    } else {
+      this.#decideByScript(script.decisions, 0)
+      await this.#time.runUntil(script.healAtMs)
+    }
+    this.#healAtMs = this.#time.nowMs
     this.#heal()
-    this.#runUntil(() => this.#hasConverged(), 'all nodes converge after the faults')
-    this.#commitFresh()
-    this.#stayCalm()
-    this.#checks.converged({ nodes: this.#nodes, voterCount: this.#nodes.length })
-    return {
-      traceHash: this.#trace.hash,
-      eventCount: this.#eventCount,
-      acknowledgedCount: this.#acknowledgedCount,
-      readCount: this.#readCount,
-      lastTerm: this.#nodes[0]!.term,
-      lastIndex: this.#nodes[0]!.commit,
+    const recovery = new Recovery({
+      cluster: this.#cluster,
+      clients: this.#clients,
+      operator: this.#operator,
+      time: this.#time,
+    })
+    await recovery.run()
+    return { traceHash: this.#trace.hash, counts: this.#counts }
+  }
+
+  #begin(): void {
+    const random = stream(this.#options.seed, 1)
+    const ids = Array.from({ length: this.#nodeCount }, (_, i) => nodeId(i + 1))
+    for (const _ of ids) this.#cluster.addNode()
+    for (let group = 1; group <= this.#groupCount; group++) {
+      const { voters, learners } = drawMembers(random, ids, this.#conditions.snapshots)
+      this.#cluster.addGroup(group, voters, learners)
     }
+    for (const node of this.#cluster.nodes) node.start()
   }
 
-  #nodeSettings(voterCount: number): SimNodeSettings {
-    const { inflightMessagesMax, inflightBytesMax, appendBytesMax, uncommittedBytesMax } = this.#conditions
-    const ids = Array.from({ length: this.#options.nodeCount }, (_, i) => nodeId(i + 1))
-    return {
-      core: {
-        voters: ids.slice(0, voterCount),
-        learners: ids.slice(voterCount),
-        electionTicks: ELECTION_TICKS,
-        inflightMessagesMax,
-        inflightBytesMax,
-        appendBytesMax,
-        uncommittedBytesMax,
-      },
-      tickMs: TICK_MS,
-      turnDelayMs: this.#conditions.turnDelayMs,
-      applyDelayMs: this.#conditions.applyDelayMs,
-      sabotage: this.#options.sabotage,
+  #decideBySeed(): void {
+    const source = new DecisionSource(stream(this.#options.seed, 2), this.#conditions)
+    const choices = (): Parameters<DecisionSource['call']>[1] => ({
+      nodes: this.#cluster.liveNodes.map(({ id }) => id),
+      groups: this.#cluster.groupIds,
+    })
+    const placed = (delayMs: number): number =>
+      Math.ceil((this.#time.nowMs + delayMs) * TIME_SCALE) / TIME_SCALE
+    const keepDeciding = (delayMs: () => number, decide: (atMs: number) => Decision | undefined): void => {
+      const atMs = placed(delayMs())
+      this.#time.at(atMs, () => {
+        if (this.#healAtMs !== undefined) return
+        const decision = decide(atMs)
+        if (decision !== undefined) this.#carryOut(decision)
+        keepDeciding(delayMs, decide)
+      })
     }
+    keepDeciding(
+      () => source.untilCall(),
+      (atMs) => source.call(atMs, choices()),
+    )
+    keepDeciding(
+      () => source.untilOperation(),
+      (atMs) => source.operation(atMs, choices()),
+    )
+    keepDeciding(
+      () => source.untilFault(),
+      (atMs) => source.fault(atMs, choices()),
+    )
   }
 
-  #acknowledged(serial: number, index: LogIndex): void {
-    this.#acknowledgedCount++
-    this.#acknowledgedIndex = Math.max(this.#acknowledgedIndex, index)
-    this.#checks.acknowledged(serial, index)
-  }
-
-  /** Clients know the leader mostly, and sometimes try another node. */
-  #clientTarget(): SimNode {
-    const leaders = this.#nodes.filter((node) => node.isLeader)
-    const candidates = leaders.length > 0 && this.#workload.below(10) > 0 ? leaders : this.#nodes
-    return candidates[this.#workload.below(candidates.length)]!
-  }
-
-  #keepProposing(): void {
-    this.#events.add(this.#nowMs + this.#workload.next() * 2 * this.#conditions.proposeEveryMs, () => {
-      if (this.#clientsStopped) return
-      this.#propose(this.#clientTarget(), 1 + this.#workload.below(4))
-      this.#keepProposing()
+  #decideByScript(decisions: readonly Decision[], at: number): void {
+    const decision = decisions[at]
+    if (decision === undefined) return
+    this.#time.at(decision.atMs, () => {
+      if (this.#healAtMs !== undefined) return
+      this.#carryOut(decision)
+      this.#decideByScript(decisions, at + 1)
     })
   }
 
-  #propose(node: SimNode, count: number): void {
-    const serials = Array.from({ length: count }, () => this.#nextSerial++)
-    node.propose(serials, this.#workload.below(120))
+  #carryOut(decision: Decision): void {
+    this.#decisions.push(decision)
+    this.#counts.decisions++
+    this.#trace.note(this.#time.nowMs, decision.kind)
+    switch (decision.kind) {
+      case 'write':
+        this.#clients.write(decision)
+        break
+      case 'swap':
+        this.#clients.swap(decision)
+        break
+      case 'read':
+        this.#clients.read(decision)
+        break
+      default:
+        if (!this.#operator.carryOut(decision)) this.#faults.carryOut(decision)
+    }
   }
 
-  #keepReading(): void {
-    this.#events.add(this.#nowMs + this.#workload.next() * 40, () => {
-      if (this.#clientsStopped) return
-      this.#readCount++
-      this.#clientTarget().read()
-      this.#keepReading()
-    })
-  }
-
+  /** From here on nothing breaks, and everything that is broken is mended. */
   #heal(): void {
-    this.#clientsStopped = true
+    this.#trace.note(this.#time.nowMs, 'heal')
     this.#network.faults = NO_NETWORK_FAULTS
-    this.#syncTimes.slowPart = 0
-    for (const node of this.#nodes) node.hurry()
-    this.#faults.stop()
-    this.#runUntilMs(this.#nowMs + PAUSE_MS_MAX)
+    this.#faults.heal()
   }
 
-  #hasConverged(): boolean {
-    const leaders = this.#nodes.filter((node) => node.isLeader)
-    const leader = leaders[0]
-    if (leader === undefined || leaders.length > 1) return false
-    const last = leader.log.lastIndex
-    return this.#nodes.every(
-      (node) => node.term === leader.term && node.log.lastIndex === last && node.applied === last,
-    )
-  }
-
-  /** A fresh proposal commits and is applied everywhere. */
-  #commitFresh(): void {
-    const leader = this.#nodes.find((node) => node.isLeader)!
-    const before = this.#acknowledgedCount
-    this.#propose(leader, 3)
-    this.#runUntil(
-      () => this.#acknowledgedCount === before + 3 && this.#hasConverged(),
-      'a fresh proposal commits everywhere',
-    )
-  }
-
-  /** Without faults the leader stays. */
-  #stayCalm(): void {
-    const leader = this.#nodes.find((node) => node.isLeader)!
-    const term = leader.term
-    this.#runUntilMs(this.#nowMs + 5 * ELECTION_TICKS * TICK_MS)
-    if (!leader.isLeader || leader.term !== term)
-      throw new InvariantBroken('liveness: a leader stays when nothing breaks')
-  }
-
-  #runUntil(condition: () => boolean, promise: string): void {
-    const limitMs = this.#nowMs + CONVERGENCE_MS_MAX
-    while (!condition()) {
-      if (this.#nowMs > limitMs) throw new InvariantBroken(`liveness: ${promise}`)
-      this.#runUntilMs(this.#nowMs + TICK_MS)
+  #surroundings(): Surroundings {
+    const { sabotage, seed } = this.#options
+    const conditions = this.#conditions
+    const counts = this.#counts
+    const time = this.#time
+    const rates = stream(seed, 3)
+    const drawnRates = Array.from({ length: 64 }, () => 1 + (rates.next() * 2 - 1) * conditions.clockSpread)
+    const isHealed = (): boolean => this.#healAtMs !== undefined
+    return {
+      conditions,
+      trace: this.#trace,
+      sabotage,
+      counts,
+      now: () => time.nowMs,
+      later: time.later,
+      promisesMoved: time.promisesMoved,
+      diskTimes: () => (isHealed() ? { syncMs: 1, slowPart: 0 } : conditions.disk),
+      snapshotLost: () => (isHealed() ? 0 : conditions.snapshotLost),
+      clockRate: (node: NodeId) =>
+        isHealed() ? 1 : (this.#faults.clockRate(node) ?? drawnRates[node % 64]!),
+      send: (from, to, frame) => this.#network.send(from, to, frame),
+      isCut: (from, to) => this.#network.isCut(from, to),
+      sendSnapshot: (to, incarnation, source) => this.#cluster.node(to)?.receiveSnapshot(incarnation, source),
+      processEnded: (node) => this.#network.processEnded(node),
+      groups: () => this.#cluster.incarnations(),
+      failed: time.failed,
+      throwFailure: time.throwFailure,
     }
   }
+}
 
-  #runUntilMs(untilMs: number): void {
-    for (
-      let next = this.#events.peek();
-      next !== undefined && next.atMs <= untilMs;
-      next = this.#events.peek()
-    ) {
-      this.#events.pop()
-      this.#nowMs = next.atMs
-      this.#eventCount++
-      next.run()
-    }
-    this.#nowMs = untilMs
-  }
+function stream(seed: number, number: number): SeededRandom {
+  return new SeededRandom(seed * 1013 + number)
+}
+
+/** All nodes, or three voters and perhaps learners: the others may be added later, where members change. */
+function drawMembers(
+  random: SeededRandom,
+  ids: readonly NodeId[],
+  mayChange: boolean,
+): { readonly voters: readonly NodeId[]; readonly learners: readonly NodeId[] } {
+  const voterCount = Math.min(ids.length, [ids.length, 3, 3, 4][random.below(4)]!)
+  const start = random.below(ids.length)
+  const order = ids.map((_, i) => ids[(start + i) % ids.length]!)
+  const learnerCount = mayChange ? random.below(ids.length - voterCount + 1) : ids.length - voterCount
+  return { voters: order.slice(0, voterCount), learners: order.slice(voterCount, voterCount + learnerCount) }
 }

@@ -1,6 +1,7 @@
-import type { LogIndex, Term } from '../../core/types.js'
+import { decodeConfiguration } from '../../core/configuration.js'
+import { type Configuration, EntryKind, type LogIndex, Role, type Term } from '../../core/types.js'
 import { fingerprint } from './fingerprint.js'
-import type { ObservedNode } from './invariant-check.js'
+import type { InvariantCheck, ObservedReplica } from './invariant-check.js'
 
 export interface CommittedEntry {
   readonly term: Term
@@ -9,9 +10,14 @@ export interface CommittedEntry {
   readonly committedIn: Term
 }
 
-/** Everything that any node ever committed, by index. */
-export class CommitLedger {
+/** Everything that any node of a group ever committed, by index. */
+export class CommitLedger implements InvariantCheck {
   readonly #entries: CommittedEntry[] = []
+  readonly #configurations: { readonly index: LogIndex; readonly configuration: Configuration }[]
+
+  constructor(initial: Configuration) {
+    this.#configurations = [{ index: 0, configuration: initial }]
+  }
 
   get lastIndex(): LogIndex {
     return this.#entries.length
@@ -21,12 +27,32 @@ export class CommitLedger {
     return this.#entries[index - 1]
   }
 
-  /** Adds what nobody had committed before. The node has settled. */
-  record(node: ObservedNode): void {
-    for (let index = this.lastIndex + 1; index <= node.commit; index++) {
-      const entry = node.log.entry(index)
+  /** The newest committed configuration at or before `index`. */
+  configurationAt(index: LogIndex): Configuration {
+    return this.#configurations.findLast((change) => change.index <= index)!.configuration
+  }
+
+  /** A leader hands out what it commits before others hear of it. */
+  stepped(replica: ObservedReplica): void {
+    if (replica.role === Role.LEADER) this.#record(replica)
+  }
+
+  settled(replica: ObservedReplica): void {
+    this.#record(replica)
+  }
+
+  /** Adds what nobody had committed before. */
+  #record(replica: ObservedReplica): void {
+    for (let index = this.lastIndex + 1; index <= replica.commit; index++) {
+      const entry = replica.log.entry(index)
       if (entry === undefined) return
-      this.#entries.push({ term: entry.term, fingerprint: fingerprint(entry), committedIn: node.term })
+      this.#entries.push({
+        term: entry.term,
+        fingerprint: fingerprint(entry),
+        committedIn: replica.term,
+      })
+      if (entry.kind === EntryKind.CONFIGURATION)
+        this.#configurations.push({ index, configuration: decodeConfiguration(entry.data) })
     }
   }
 }

@@ -1,22 +1,35 @@
-import { type LogIndex, type NodeId, Role } from '../../core/types.js'
-import { holds, type InvariantCheck, type ObservedCluster } from './invariant-check.js'
+import { isQuorum } from '../../core/quorum.js'
+import { type LogIndex, type NodeId, Role, type Term } from '../../core/types.js'
+import { holds, type InvariantCheck, type ObservedGroup } from './invariant-check.js'
 
-/** I9. When a leader commits an entry, the disks of a majority of the voters have it, synced. */
-export function committedOnQuorum(cluster: ObservedCluster): InvariantCheck {
-  const committed = new Map<NodeId, { incarnation: number; index: LogIndex }>()
+/**
+ * I9. Raft paper §5.3: "A log entry is committed once the leader that created the entry has replicated it
+ * on a majority of the servers", in a joint configuration on a majority of both (§6). On their disks,
+ * synced: what a crash takes back was never there.
+ */
+export function committedOnQuorum(group: ObservedGroup): InvariantCheck {
+  const committed = new Map<NodeId, { opening: number; term: Term; index: LogIndex }>()
   return {
-    settled(node) {
-      const { id, incarnation, commit: index } = node
-      const before = committed.get(id)
-      committed.set(id, { incarnation, index })
-      if (node.role !== Role.LEADER || (before?.incarnation === incarnation && before.index === index)) return
-      const term = node.log.term(index)
-      const holders = cluster.nodes.filter(
-        ({ isVoter, durableLog }) =>
-          isVoter && (durableLog.compactedIndex > index || durableLog.term(index) === term),
-      )
-      holds(holders.length * 2 > cluster.voterCount, 'committed on a quorum', () => {
-        return `entry ${index} of leader ${id} is on the disks of ${holders.map((holder) => holder.id).join()} only`
+    // Before the next event, in which the configuration may change.
+    stepped({ node, opening, role, term, commit: index, configuration, log }) {
+      const before = committed.get(node)
+      const isNews = before?.opening !== opening || before.term !== term || before.index !== index
+      if (!isNews) return
+      committed.set(node, { opening, term, index })
+      if (role !== Role.LEADER || index <= log.compactedIndex) return
+      const entryTerm = log.term(index)
+      const holders = new Set<NodeId>()
+      const has = (voter: NodeId): boolean => {
+        const durable = group.disk(voter)?.log
+        if (durable === undefined) return false
+        if (durable.compactedIndex <= index && durable.term(index) !== entryTerm) return false
+        holders.add(voter)
+        return true
+      }
+      const onQuorum = isQuorum(configuration, has)
+      holds(onQuorum, 'committed on a quorum', () => {
+        const { voters, votersOutgoing } = configuration
+        return `entry ${index} of leader ${node} is on the disks of [${[...holders].join()}] only, of [${voters.join()}][${votersOutgoing.join()}]`
       })
     },
   }

@@ -8,16 +8,12 @@ import { holds, type InvariantCheck } from './invariant-check.js'
  */
 export function durableBeforeReply(): InvariantCheck {
   return {
-    sent(node, message) {
-      const { term, vote } = node.durableHardState
-      const about = (): string => `${node.id} in term ${message.term}, durable ${term} for ${vote}`
+    sent({ node, disk }, message) {
+      const { term, vote } = disk.hardState
+      const about = (): string => `${node} in term ${message.term}, durable ${term} for ${vote}`
       switch (message.kind) {
         case MessageKind.VOTE:
-          holds(
-            term > message.term || (term === message.term && vote === node.id),
-            'own vote is durable',
-            about,
-          )
+          holds(term > message.term || (term === message.term && vote === node), 'own vote is durable', about)
           break
         case MessageKind.VOTE_RESPONSE:
           holds(term >= message.term, 'term is durable', about)
@@ -28,7 +24,9 @@ export function durableBeforeReply(): InvariantCheck {
           holds(term >= message.term, 'term is durable', about)
           // Once a later term is durable, entries of the earlier one may be overwritten since.
           if (!message.reject && term === message.term)
-            holds(node.durableLog.lastIndex >= message.index, 'what is acknowledged is durable', about)
+            holds(disk.log.lastIndex >= message.index, 'what is acknowledged is durable', () => {
+              return `${about()}: ${disk.log.lastIndex} of ${message.index}`
+            })
           break
         case MessageKind.APPEND:
         case MessageKind.HEARTBEAT:

@@ -5,11 +5,11 @@ import { holds, type InvariantCheck } from './invariant-check.js'
 export function electionSafety(): InvariantCheck {
   const leaders = new Map<Term, NodeId>()
   return {
-    stepped(node) {
-      if (node.role !== Role.LEADER) return
-      const leader = leaders.get(node.term) ?? node.id
-      holds(leader === node.id, 'election safety', () => `${leader} and ${node.id} lead term ${node.term}`)
-      leaders.set(node.term, node.id)
+    stepped({ role, term, node }) {
+      if (role !== Role.LEADER) return
+      const leader = leaders.get(term) ?? node
+      holds(leader === node, 'election safety', () => `${leader} and ${node} lead term ${term}`)
+      leaders.set(term, node)
     },
   }
 }

@@ -9,16 +9,19 @@ import { holds, type InvariantCheck } from './invariant-check.js'
 export function leaderCompleteness(ledger: CommitLedger): InvariantCheck {
   const checked = new Set<string>()
   return {
-    settled(node) {
-      const leadership = `${node.id} in ${node.term}`
-      if (node.role !== Role.LEADER || checked.has(leadership)) return
+    settled({ node, role, term, log }) {
+      if (role !== Role.LEADER) return
+      const leadership = `${node} in ${term}`
+      if (checked.has(leadership)) return
       checked.add(leadership)
-      for (let index = node.log.compactedIndex; index <= ledger.lastIndex; index++) {
+      for (let index = Math.max(1, log.compactedIndex); index <= ledger.lastIndex; index++) {
         const committed = ledger.at(index)
-        if (committed === undefined || committed.committedIn >= node.term) continue
-        holds(node.log.term(index) === committed.term, 'leader completeness', () => {
-          return `${leadership} lacks entry ${index} of term ${committed.term}`
-        })
+        if (committed === undefined || committed.committedIn >= term) continue
+        holds(
+          log.term(index) === committed.term,
+          'leader completeness',
+          () => `${leadership} lacks entry ${index} of term ${committed.term}`,
+        )
       }
     },
   }

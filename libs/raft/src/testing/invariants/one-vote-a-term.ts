@@ -7,24 +7,24 @@ import { holds, type InvariantCheck } from './invariant-check.js'
  */
 export function oneVoteATerm(): InvariantCheck {
   const votes = new Map<string, NodeId>()
-  const remembered = new Map<NodeId, { incarnation: number; term: Term; vote: NodeId | 0 }>()
+  const stored = new Map<NodeId, { opening: number; term: Term; vote: NodeId | 0 }>()
   return {
-    sent(node, message) {
+    sent({ node }, message) {
       let candidate: NodeId
-      if (message.kind === MessageKind.VOTE) candidate = node.id
+      if (message.kind === MessageKind.VOTE) candidate = node
       else if (message.kind === MessageKind.VOTE_RESPONSE && !message.reject) candidate = message.to
       else return
-      const key = `${node.id} in ${message.term}`
+      const key = `${node} in ${message.term}`
       const before = votes.get(key) ?? candidate
       holds(before === candidate, 'one vote a term', () => `${key} voted for ${before} and ${candidate}`)
       votes.set(key, candidate)
     },
-    stepped(node) {
-      const { id, incarnation, term, vote } = node
-      const before = remembered.get(id)
-      if (before?.incarnation === incarnation && before.term === term && before.vote !== 0)
-        holds(before.vote === vote, 'one vote a term', () => `${id} changed its vote in ${term}`)
-      remembered.set(id, { incarnation, term, vote })
+    stepped({ node, opening, hardState: { term, vote } }) {
+      const before = stored.get(node)
+      if (before?.opening === opening && before.term === term && before.vote === vote) return
+      if (before?.opening === opening && before.term === term && before.vote !== 0)
+        holds(before.vote === vote, 'one vote a term', () => `${node} changed its vote in ${term}`)
+      stored.set(node, { opening, term, vote })
     },
   }
 }

@@ -6,18 +6,22 @@ import { holds, type InvariantCheck } from './invariant-check.js'
  * Only log entries from the leader's current term are committed by counting replicas."
  */
 export function ownTermCommit(): InvariantCheck {
-  const leading = new Map<NodeId, { incarnation: number; term: Term; commit: LogIndex }>()
+  const leading = new Map<NodeId, { opening: number; term: Term; commit: LogIndex }>()
   return {
-    settled(node) {
-      const { id, incarnation, term, commit } = node
-      const before = leading.get(id)
-      leading.delete(id)
-      if (node.role !== Role.LEADER) return
-      leading.set(id, { incarnation, term, commit })
-      if (before?.incarnation !== incarnation || before.term !== term || before.commit === commit) return
-      holds(node.log.term(commit) === term, 'only own entries are committed by counting', () => {
-        return `leader ${id} of term ${term} committed ${commit} of term ${node.log.term(commit) ?? -1}`
-      })
+    settled({ node, opening, role, term, commit, log }) {
+      const before = leading.get(node)
+      if (role !== Role.LEADER) {
+        if (before !== undefined) leading.delete(node)
+        return
+      }
+      if (before?.opening === opening && before.term === term && before.commit === commit) return
+      leading.set(node, { opening, term, commit })
+      if (before?.opening !== opening || before.term !== term) return
+      holds(
+        log.term(commit) === term,
+        'only own entries are committed by counting',
+        () => `leader ${node} of term ${term} committed ${commit} of term ${log.term(commit) ?? -1}`,
+      )
     },
   }
 }

@@ -1,0 +1,260 @@
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import type { Random } from '@sluice/foundation'
+import { Api } from '../api.js'
+import { type ClusterProcess, LocalCluster, until } from '../local-cluster.js'
+import { BrokerLog } from './broker-log.js'
+import { Databases } from './databases.js'
+import { LinkProxy } from './link-proxy.js'
+import { SmallDisk } from './small-disk.js'
+import { type UnsyncedRange, unsyncedRanges } from './sync-journal.js'
+
+export interface ChaosClusterOptions {
+  readonly brokers: number
+  readonly random: Random
+  /** Puts the last broker's directory on a disk that can be made full. */
+  readonly hasSmallDisk: boolean
+  /** Empty for the code as it is. */
+  readonly mutant: string
+}
+
+export interface BrokerStatus {
+  readonly brokerId: number
+  readonly partitions: readonly {
+    readonly name: string
+    readonly role: string
+    readonly end: number
+    readonly materialised: number
+  }[]
+}
+
+const PRELOAD = new URL('preload.js', import.meta.url)
+const GONE_LIMIT_MS = 20_000
+const SMALL_DISK_LIMIT_MS = 30_000
+
+/** A local cluster whose every part can be broken by itself. */
+export class ChaosCluster {
+  readonly brokerIds: readonly number[]
+  readonly databases: Databases
+  readonly links: LinkProxy
+  readonly disk: SmallDisk | undefined
+  readonly #directory: string
+  readonly #cluster: LocalCluster
+
+  private constructor(parts: {
+    readonly brokerIds: readonly number[]
+    readonly directory: string
+    readonly databases: Databases
+    readonly links: LinkProxy
+    readonly cluster: LocalCluster
+    readonly hasSmallDisk: boolean
+  }) {
+    this.brokerIds = parts.brokerIds
+    this.databases = parts.databases
+    this.links = parts.links
+    this.#directory = parts.directory
+    this.#cluster = parts.cluster
+    this.disk = parts.hasSmallDisk ? new SmallDisk(this.#brokerDirectory(this.brokerIds.length)) : undefined
+  }
+
+  static async start({ brokers, random, hasSmallDisk, mutant }: ChaosClusterOptions): Promise<ChaosCluster> {
+    const brokerIds = Array.from({ length: brokers }, (_, i) => i + 1)
+    const directory = await mkdtemp(path.join(os.tmpdir(), 'sluice-chaos-'))
+    const databases = await Databases.start(directory, brokerIds)
+    const links = await LinkProxy.open(brokerIds, random, (id) => portOf(directory, id))
+    let cluster: ChaosCluster | undefined
+    try {
+      const env = {
+        SLUICE_DATABASE_URLS: databases.urls,
+        SLUICE_RESTART_DELAY_MS: '300',
+        SLUICE_PARTITION_MESSAGES_MAX: '3000',
+        // Small ones, so that short runs fill, change and free them.
+        BROKER_LOG_SEGMENT_BYTES: String(1024 * 1024),
+        NODE_OPTIONS: `--import=${PRELOAD.href}`,
+        CHAOS_DIRECTORY: directory,
+        CHAOS_LINKS: links.table,
+        CHAOS_MUTANT: mutant,
+      }
+      const local = await LocalCluster.start({ brokers, env })
+      cluster = new ChaosCluster({ brokerIds, directory, databases, links, cluster: local, hasSmallDisk })
+      await cluster.#moveToSmallDisk()
+      return cluster
+    } catch (error) {
+      if (cluster !== undefined) await cluster.destroy()
+      else {
+        await links.close()
+        await databases.stopAll()
+      }
+      throw error
+    }
+  }
+
+  get port(): number {
+    return this.#cluster.port
+  }
+
+  /** What the supervisor and its processes said last. */
+  get output(): string {
+    return this.#cluster.output
+  }
+
+  process(kind: string, id: number): ClusterProcess | undefined {
+    return this.#cluster.processes().find((one) => one.kind === kind && one.id === id)
+  }
+
+  /** A process that does not run at the moment cannot be hit, which is fine. */
+  signal(kind: string, id: number, signal: NodeJS.Signals): void {
+    const target = this.process(kind, id)
+    if (target === undefined) return
+    try {
+      process.kill(target.pid, signal)
+    } catch {
+      // It ended by itself a moment ago.
+    }
+  }
+
+  /** Kills a broker; the supervisor starts it again, and it waits until it is let in. */
+  async holdBroker(id: number): Promise<void> {
+    const before = this.process('broker', id)?.pid
+    await writeFile(this.#gate(id), '')
+    this.signal('broker', id, 'SIGKILL')
+    if (before === undefined) return
+    await until(
+      () => !isRunning(before),
+      GONE_LIMIT_MS,
+      () => `broker ${id} does not end`,
+    )
+  }
+
+  async letBrokerIn(id: number): Promise<void> {
+    await rm(this.#gate(id), { force: true })
+  }
+
+  log(brokerId: number): BrokerLog {
+    return new BrokerLog(this.#brokerDirectory(brokerId))
+  }
+
+  /** Where an undamaged copy of a broker's log may be put aside. */
+  asideOf(brokerId: number): string {
+    return path.join(this.#directory, `broker-${brokerId}.aside`)
+  }
+
+  unsynced(brokerId: number): readonly UnsyncedRange[] {
+    return unsyncedRanges(path.join(this.#directory, `broker-${brokerId}.journal`))
+  }
+
+  async isReady(kind: string, id: number): Promise<boolean> {
+    const target = this.process(kind, id)
+    return target !== undefined && (await this.#ask(target.port, '/health/ready')) !== undefined
+  }
+
+  /** Waits until every process serves; what does not in time is named. */
+  async untilReady(limitMs: number): Promise<readonly string[]> {
+    const wanted = [
+      ...this.brokerIds.map((id) => ({ kind: 'broker', id })),
+      { kind: 'write-manager', id: 1 },
+      { kind: 'read-manager', id: 1 },
+      { kind: 'read-manager', id: 2 },
+      { kind: 'load-balancer', id: 1 },
+    ]
+    const end = performance.now() + limitMs
+    const missing = await Promise.all(
+      wanted.map(async ({ kind, id }) => {
+        try {
+          await until(
+            () => this.isReady(kind, id),
+            Math.max(0, end - performance.now()),
+            () => '',
+          )
+          return []
+        } catch {
+          return [`${kind} ${id}`]
+        }
+      }),
+    )
+    return missing.flat()
+  }
+
+  /** What every broker says of its partitions; undefined for one that does not answer. */
+  async statuses(): Promise<readonly (BrokerStatus | undefined)[]> {
+    return Promise.all(
+      this.brokerIds.map(async (brokerId) => {
+        const target = this.process('broker', brokerId)
+        if (target === undefined) return undefined
+        const body = await this.#ask(target.port, '/status')
+        if (body === undefined) return undefined
+        return { brokerId, partitions: body['partitions'] as BrokerStatus['partitions'] }
+      }),
+    )
+  }
+
+  /** The end of what a broker's own log file says. */
+  brokerSaid(brokerId: number, lines: number): readonly string[] {
+    const file = path.join(this.#cluster.dataDirectory, 'logs', `broker-${brokerId}.log`)
+    return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines)
+  }
+
+  /** Ends everything; the data goes unless it is to be looked at. */
+  async destroy(): Promise<void> {
+    for (const id of this.brokerIds) {
+      await this.letBrokerIn(id)
+      this.signal('broker', id, 'SIGCONT')
+    }
+    this.links.openAll()
+    await this.#cluster.down()
+    await this.disk?.close()
+    await this.#cluster.destroy()
+    await this.links.close()
+    await this.databases.stopAll()
+    await rm(this.#directory, { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  async #moveToSmallDisk(): Promise<void> {
+    const id = this.brokerIds.length
+    if (this.disk === undefined) return
+    await this.holdBroker(id)
+    await this.disk.moveIn()
+    await this.letBrokerIn(id)
+    const missing = await this.untilReady(SMALL_DISK_LIMIT_MS)
+    if (missing.length > 0) throw new Error(`${missing.join(', ')} did not come back on the small disk`)
+  }
+
+  async #ask(port: number, url: string): Promise<Record<string, unknown> | undefined> {
+    const api = new Api(port)
+    try {
+      const answer = await api.get(url)
+      return answer.status === 200 ? answer.body : undefined
+    } catch {
+      return undefined
+    } finally {
+      api.close()
+    }
+  }
+
+  #brokerDirectory(id: number): string {
+    return path.join(this.#cluster.dataDirectory, `broker-${id}`)
+  }
+
+  #gate(id: number): string {
+    return path.join(this.#directory, `broker-${id}.gate`)
+  }
+}
+
+function portOf(directory: string, brokerId: number): number | undefined {
+  try {
+    return Number(readFileSync(path.join(directory, `broker-${brokerId}.port`), 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,72 @@
+import { chmod } from 'node:fs/promises'
+import path from 'node:path'
+import { type PostgresServer, startPostgres } from '@sluice/postgres'
+
+const PREFIX = 'sluice_broker_'
+
+/** One PostgreSQL server for each broker, so that each can be stopped, killed and started by itself. */
+export class Databases {
+  readonly #directory: string
+  readonly #servers = new Map<number, PostgresServer>()
+  readonly #ports = new Map<number, number>()
+
+  private constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  /** @param directory exists; the servers may run as another user, who must be able to enter it */
+  static async start(directory: string, brokerIds: readonly number[]): Promise<Databases> {
+    await chmod(directory, 0o755)
+    const databases = new Databases(directory)
+    try {
+      for (const id of brokerIds) await databases.startOne(id)
+      return databases
+    } catch (error) {
+      await databases.stopAll()
+      throw error
+    }
+  }
+
+  /** As the cluster's settings want them: broker n uses server n. */
+  get urls(): string {
+    return Array.from(this.#servers.values(), (server) => server.url('postgres')).join(',')
+  }
+
+  /** Of a broker's own database. */
+  url(brokerId: number): string {
+    return this.#server(brokerId).url(`${PREFIX}${brokerId}`)
+  }
+
+  async startOne(brokerId: number): Promise<void> {
+    const port = this.#ports.get(brokerId)
+    const server = await startPostgres({
+      dataDirectory: path.join(this.#directory, `postgres-${brokerId}`),
+      durable: true,
+      ...(port === undefined ? {} : { port }),
+    })
+    this.#servers.set(brokerId, server)
+    this.#ports.set(brokerId, server.port)
+  }
+
+  /** Waits for nobody's transaction: connections are ended. */
+  async stopOne(brokerId: number): Promise<void> {
+    await this.#server(brokerId).stop()
+  }
+
+  /** The server and everything it runs ends at once; the next start recovers. */
+  async killOne(brokerId: number): Promise<void> {
+    const server = this.#server(brokerId)
+    process.kill(server.pid, 'SIGKILL')
+    await server.exited
+  }
+
+  async stopAll(): Promise<void> {
+    await Promise.all(Array.from(this.#servers.values(), (server) => server.stop()))
+  }
+
+  #server(brokerId: number): PostgresServer {
+    const server = this.#servers.get(brokerId)
+    if (server === undefined) throw new Error(`broker ${brokerId} has no PostgreSQL server`)
+    return server
+  }
+}

@@ -1,0 +1,151 @@
+import pg from 'pg'
+import { Api } from '../api.js'
+import { until } from '../local-cluster.js'
+import type { ChaosCluster } from './chaos-cluster.js'
+import { groupBy } from './grouping.js'
+import type { Contents, MetadataContents, ReplicaContents, StoredMessage, Violation } from './history.js'
+
+const READ_MESSAGES_MAX = 1000
+/** Topics that the checks look at: the probe's is nobody's. */
+const PROBE_TOPIC = 'probe'
+
+/** Waits until all replicas of all partitions have the same end, and their databases have it too. */
+export async function awaitConvergence(
+  cluster: ChaosCluster,
+  limitMs: number,
+): Promise<readonly Violation[]> {
+  let open: readonly string[] = ['nobody was asked']
+  try {
+    await until(
+      async () => {
+        open = await differences(cluster)
+        return open.length === 0
+      },
+      limitMs,
+      () => '',
+    )
+    return []
+  } catch {
+    return [{ check: 'convergence', detail: `after ${limitMs} ms: ${open.slice(0, 8).join('; ')}` }]
+  }
+}
+
+async function differences(cluster: ChaosCluster): Promise<readonly string[]> {
+  const statuses = await cluster.statuses()
+  const found = statuses.flatMap((status, i) =>
+    status === undefined ? [`broker ${cluster.brokerIds[i]!} does not answer`] : [],
+  )
+  const replicas = statuses.flatMap((status) =>
+    (status?.partitions ?? []).map((partition) => ({ broker: status!.brokerId, ...partition })),
+  )
+  for (const [name, group] of groupBy(replicas, (replica) => replica.name)) {
+    const ends = group.map(
+      ({ broker, end, materialised }) => `broker ${broker} ends at ${end}, stored ${materialised}`,
+    )
+    const [first] = group
+    if (group.some(({ end, materialised }) => end !== first!.end || materialised !== end))
+      found.push(`${name}: ${ends.join(', ')}`)
+    if (!group.some(({ role }) => role === 'leader')) found.push(`${name} has no leader`)
+  }
+  return found
+}
+
+/** The metadata's tables follow their log a little later: waits until they stand still and agree. */
+export async function awaitMetadata(cluster: ChaosCluster, limitMs: number): Promise<void> {
+  let before = ''
+  await until(
+    async () => {
+      const shown = await Promise.all(cluster.brokerIds.map((id) => fromDatabase(cluster, id, metadataIn)))
+      const texts = shown.map(({ topics, producers, consumers }) =>
+        JSON.stringify([topics.toSorted(), [...producers.keys()].sort(), [...consumers.keys()].sort()]),
+      )
+      const agree = texts.every((text) => text === texts[0] && text === before)
+      before = texts[0] ?? ''
+      return agree
+    },
+    limitMs,
+    () => '',
+    // That they never agree is for the check of the metadata to say.
+  ).catch(() => undefined)
+}
+
+/** Everything there is, from each broker's database and through the public API. */
+export async function drain(cluster: ChaosCluster): Promise<Contents> {
+  const replicas: ReplicaContents[] = []
+  const metadata: MetadataContents[] = []
+  for (const brokerId of cluster.brokerIds) {
+    replicas.push({ brokerId, partitions: await fromDatabase(cluster, brokerId, messagesIn) })
+    metadata.push({ brokerId, ...(await fromDatabase(cluster, brokerId, metadataIn)) })
+  }
+  const api = new Api(cluster.port)
+  try {
+    const listed = (await api.must('GET', '/topics'))['topics'] as readonly string[]
+    const topics = listed.filter((topic) => topic !== PROBE_TOPIC)
+    const read = new Map<string, StoredMessage[]>()
+    for (const topic of topics) await readTopic(api, topic, read)
+    return { replicas, metadata, topics, read }
+  } finally {
+    api.close()
+  }
+}
+
+async function fromDatabase<T>(
+  cluster: ChaosCluster,
+  brokerId: number,
+  read: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const client = new pg.Client({ connectionString: cluster.databases.url(brokerId) })
+  await client.connect()
+  try {
+    return await read(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** A partition without messages is there with none. */
+async function messagesIn(client: pg.Client): Promise<ReadonlyMap<string, readonly StoredMessage[]>> {
+  const states = await client.query<{ partition: string }>(
+    `SELECT topic || '.' || number AS partition FROM partition_state WHERE topic <> $1`,
+    [PROBE_TOPIC],
+  )
+  const partitions = new Map<string, StoredMessage[]>(states.rows.map(({ partition }) => [partition, []]))
+  const { rows } = await client.query<{ partition: string; message_offset: string; value: string }>(
+    'SELECT partition, message_offset, value FROM messages WHERE topic <> $1 ORDER BY partition, message_offset',
+    [PROBE_TOPIC],
+  )
+  for (const { partition, message_offset, value } of rows)
+    partitions.get(partition)!.push({ offset: Number(message_offset), value })
+  return partitions
+}
+
+async function metadataIn(client: pg.Client): Promise<Omit<MetadataContents, 'brokerId'>> {
+  const topics = await client.query<{ name: string }>('SELECT name FROM topics')
+  const actors = async (table: 'producers' | 'consumers'): Promise<ReadonlyMap<number, string>> => {
+    const { rows } = await client.query<{ id: string; topic: string }>(`SELECT id, topic FROM ${table}`)
+    return new Map(rows.map(({ id, topic }) => [Number(id), topic]))
+  }
+  return {
+    topics: topics.rows.map(({ name }) => name),
+    producers: await actors('producers'),
+    consumers: await actors('consumers'),
+  }
+}
+
+async function readTopic(api: Api, topic: string, into: Map<string, StoredMessage[]>): Promise<void> {
+  const details = await api.must('GET', `/topics/${topic}`)
+  for (const partition of details['partitions'] as readonly (string | { readonly name: string })[])
+    into.set(typeof partition === 'string' ? partition : partition.name, [])
+  const consumer = await api.registerConsumer(topic)
+  for (;;) {
+    const body = await api.must('POST', '/consumer/consume', {
+      consumer_id: consumer,
+      topic_name: topic,
+      max_messages: READ_MESSAGES_MAX,
+    })
+    const messages = body['messages'] as readonly { partition: string; offset: number; message: string }[]
+    if (messages.length === 0) return
+    for (const { partition, offset, message } of messages)
+      into.get(partition)!.push({ offset, value: message })
+  }
+}

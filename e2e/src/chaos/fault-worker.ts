@@ -1,0 +1,206 @@
+import { SeededRandom } from '@sluice/foundation'
+import { until } from '../local-cluster.js'
+import type { ChaosCluster } from './chaos-cluster.js'
+import type { Fault } from './fault.js'
+import type { LinkState } from './link-proxy.js'
+
+/** Undoes a fault. */
+type Heal = () => Promise<void>
+
+const CUT: LinkState = { kind: 'cut' }
+const SLOW: LinkState = { kind: 'slow', delayMs: 60 }
+const LOSSY: LinkState = { kind: 'lossy', stallShare: 0.05, stallMs: 250, breakShare: 0.002 }
+const DAMAGE_LIMIT_MS = 10_000
+const RESTART_LIMIT_MS = 30_000
+
+/** Applies faults to a cluster and takes them back. */
+export class FaultWorker {
+  readonly #cluster: ChaosCluster
+  readonly #note: (text: string) => void
+
+  /** @param note told what a fault did, where that is not plain from its name */
+  constructor(cluster: ChaosCluster, note: (text: string) => void) {
+    this.#cluster = cluster
+    this.#note = note
+  }
+
+  /** Resolves when the fault holds, with what ends it. */
+  async apply(fault: Fault): Promise<Heal> {
+    const { kind, targets } = fault
+    const cluster = this.#cluster
+    switch (kind) {
+      case 'kill-one':
+      case 'kill-minority':
+      case 'kill-majority':
+      case 'kill-all':
+        await Promise.all(targets.map((id) => cluster.holdBroker(id)))
+        return this.#letIn(targets)
+      case 'pause-one':
+      case 'pause-minority':
+      case 'pause-majority':
+      case 'pause-all':
+        for (const id of targets) cluster.signal('broker', id, 'SIGSTOP')
+        return () => {
+          for (const id of targets) cluster.signal('broker', id, 'SIGCONT')
+          return Promise.resolve()
+        }
+      case 'rolling-restart':
+        return this.#restartInTurn(targets)
+      case 'power-loss':
+        return this.#losePower(fault)
+      case 'kill-write-manager':
+        return this.#kill('write-manager', 1)
+      case 'kill-read-manager':
+        return this.#kill('read-manager', targets[0]!)
+      case 'kill-load-balancer':
+        return this.#kill('load-balancer', 1)
+      case 'pause-write-manager':
+        return this.#pause('write-manager', 1)
+      case 'pause-read-manager':
+        return this.#pause('read-manager', targets[0]!)
+      case 'postgres-stop':
+      case 'postgres-stop-all':
+        await Promise.all(targets.map((id) => cluster.databases.stopOne(id)))
+        return this.#startDatabases(targets)
+      case 'postgres-kill':
+        await Promise.all(targets.map((id) => cluster.databases.killOne(id)))
+        return this.#startDatabases(targets)
+      case 'cut-both':
+      case 'cut-half':
+        return this.#cut(targets, { outgoing: true, incoming: true })
+      case 'cut-outgoing':
+        return this.#cut(targets, { outgoing: true, incoming: false })
+      case 'cut-incoming':
+        return this.#cut(targets, { outgoing: false, incoming: true })
+      case 'link-delay':
+        return this.#setLinks(SLOW)
+      case 'link-loss':
+        return this.#setLinks(LOSSY)
+      case 'disk-full':
+        await cluster.disk?.fill()
+        return async () => cluster.disk?.relieve()
+      case 'log-truncated':
+      case 'log-flipped':
+        return this.#damageLog(fault, targets[0]!)
+    }
+  }
+
+  #letIn(ids: readonly number[]): Heal {
+    return async () => {
+      for (const id of ids) await this.#cluster.letBrokerIn(id)
+    }
+  }
+
+  #kill(kind: string, id: number): Promise<Heal> {
+    this.#cluster.signal(kind, id, 'SIGKILL')
+    return Promise.resolve(() => Promise.resolve())
+  }
+
+  #pause(kind: string, id: number): Promise<Heal> {
+    this.#cluster.signal(kind, id, 'SIGSTOP')
+    return Promise.resolve(() => {
+      this.#cluster.signal(kind, id, 'SIGCONT')
+      return Promise.resolve()
+    })
+  }
+
+  /** The next one goes when the one before serves again, as an operator does it. */
+  async #restartInTurn(ids: readonly number[]): Promise<Heal> {
+    for (const id of ids) {
+      const before = this.#cluster.process('broker', id)?.pid
+      this.#cluster.signal('broker', id, 'SIGTERM')
+      await until(
+        async () => {
+          const now = this.#cluster.process('broker', id)?.pid
+          return now !== undefined && now !== before && (await this.#cluster.isReady('broker', id))
+        },
+        RESTART_LIMIT_MS,
+        () => `broker ${id} did not come back from a restart`,
+      ).catch((error: unknown) => this.#note(String(error)))
+    }
+    return () => Promise.resolve()
+  }
+
+  async #losePower({ targets, seed }: Fault): Promise<Heal> {
+    const cluster = this.#cluster
+    const random = new SeededRandom(seed)
+    // Noted before the processes are replaced by ones that begin a journal of their own.
+    await Promise.all(targets.map((id) => cluster.holdBroker(id)))
+    let lost = 0
+    for (const id of targets) lost += await cluster.log(id).loseUnsynced(cluster.unsynced(id), random)
+    this.#note(`the power failure took ${lost} bytes that were written and not synced`)
+    return this.#letIn(targets)
+  }
+
+  #startDatabases(ids: readonly number[]): Heal {
+    return async () => {
+      await Promise.all(ids.map((id) => this.#cluster.databases.startOne(id)))
+    }
+  }
+
+  #cut(
+    ids: readonly number[],
+    ways: { readonly outgoing: boolean; readonly incoming: boolean },
+  ): Promise<Heal> {
+    const { links, brokerIds } = this.#cluster
+    for (const id of ids)
+      for (const other of brokerIds) {
+        if (ids.includes(other)) continue
+        if (ways.outgoing) links.set(id, other, CUT)
+        if (ways.incoming) links.set(other, id, CUT)
+      }
+    return Promise.resolve(() => {
+      links.openAll()
+      return Promise.resolve()
+    })
+  }
+
+  #setLinks(state: LinkState): Promise<Heal> {
+    const { links, brokerIds } = this.#cluster
+    for (const from of brokerIds) for (const to of brokerIds) if (from !== to) links.set(from, to, state)
+    return Promise.resolve(() => {
+      links.openAll()
+      return Promise.resolve()
+    })
+  }
+
+  /**
+   * A broker that refuses its damaged log is right to do so: it is given the log from before, as an
+   * operator would do from a backup of that very moment, and the report says so.
+   */
+  async #damageLog({ kind, seed }: Fault, id: number): Promise<Heal> {
+    const cluster = this.#cluster
+    const random = new SeededRandom(seed)
+    await cluster.holdBroker(id)
+    const log = cluster.log(id)
+    const aside = cluster.asideOf(id)
+    await log.save(aside)
+    const done = kind === 'log-truncated' ? await log.truncate(random) : await log.flip(random)
+    this.#note(`broker ${id}: ${done}`)
+    return async () => {
+      await cluster.letBrokerIn(id)
+      try {
+        await until(
+          () => cluster.isReady('broker', id),
+          DAMAGE_LIMIT_MS,
+          () => '',
+        )
+        this.#note(`broker ${id} took its damaged log and serves`)
+      } catch {
+        this.#note(
+          `broker ${id} refuses its damaged log, and gets the undamaged one back: ${this.#lastWords(id)}`,
+        )
+        await cluster.holdBroker(id)
+        await log.bringBack(aside)
+        await cluster.letBrokerIn(id)
+      }
+    }
+  }
+
+  #lastWords(id: number): string {
+    const lines = this.#cluster.brokerSaid(id, 40)
+    const fatal = lines.filter((line) => /"level":(50|60)|Error/.test(line)).at(-1) ?? lines.at(-1) ?? ''
+    const message = /"message":"((?:[^"\\]|\\.)*)"/.exec(fatal)?.[1]
+    return (message ?? fatal).slice(0, 300)
+  }
+}

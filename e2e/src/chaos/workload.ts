@@ -1,0 +1,169 @@
+import { setMaxListeners } from 'node:events'
+import type { Random } from '@sluice/foundation'
+import { Api } from '../api.js'
+import { ConsumerReader } from './consumer-reader.js'
+import type { Acknowledgement, History, WrongAnswer } from './history.js'
+import { ProducerLane } from './producer-lane.js'
+import { Registrar } from './registrar.js'
+
+/** The last one is quiet and has one partition: only there a consumer is often told that nothing is left. */
+const TOPICS = [
+  { topic: 'orders', partitions: 2, lanes: 4, paceMs: 20 },
+  { topic: 'events', partitions: 2, lanes: 4, paceMs: 20 },
+  { topic: 'audit', partitions: 2, lanes: 4, paceMs: 20 },
+  { topic: 'alarms', partitions: 1, lanes: 1, paceMs: 250 },
+] as const
+/** The lane of this number sends batches. */
+const BATCH_LANE = 4
+const BATCH_MESSAGES = 8
+const BATCH_PACE_MS = 200
+
+/** The clients of a run: all through the load balancer, all remembering what they were told. */
+export class Workload {
+  /** True when the API takes an id for each message, by which it suppresses duplicates. */
+  readonly hasMessageIds: boolean
+  readonly #api: Api
+  readonly #lanes: ProducerLane[] = []
+  readonly #readers: ConsumerReader[] = []
+  readonly #registrar: Registrar
+  readonly #wrongAnswers: WrongAnswer[] = []
+  readonly #acknowledged: Acknowledgement[] = []
+  readonly #stopProducing = new AbortController()
+  readonly #drain = new AbortController()
+  readonly #giveUp = new AbortController()
+  #producing: Promise<unknown> = Promise.resolve()
+  #reading: Promise<unknown> = Promise.resolve()
+
+  private constructor(api: Api, hasMessageIds: boolean) {
+    // Everybody waits on the same signals.
+    setMaxListeners(0, this.#stopProducing.signal, this.#drain.signal, this.#giveUp.signal)
+    this.#api = api
+    this.hasMessageIds = hasMessageIds
+    this.#registrar = new Registrar({
+      api,
+      onWrongAnswer: (answer) => this.#wrongAnswers.push(answer),
+      onProducer: async (topic, producerId) => {
+        const lane = this.#lane({
+          topic,
+          producerId,
+          name: `meta-p${producerId}`,
+          messagesPerCall: 1,
+          paceMs: 0,
+          key: undefined,
+        })
+        await lane.runOnce(this.#stopProducing.signal)
+      },
+    })
+  }
+
+  /** Registers everybody, and starts. */
+  static async start(port: number, random: Random): Promise<Workload> {
+    const api = new Api(port)
+    for (const { topic, partitions } of TOPICS)
+      await api.must('POST', '/topics', { topic_name: topic, partitions })
+    const workload = new Workload(api, await takesMessageIds(api))
+    await workload.#makeClients(random)
+    workload.#producing = Promise.all([
+      ...workload.#lanes.map((lane) => lane.run(workload.#stopProducing.signal, workload.#giveUp.signal)),
+      workload.#registrar.run(workload.#stopProducing.signal),
+    ])
+    workload.#reading = Promise.all(
+      workload.#readers.map((reader) => reader.run(workload.#drain.signal, workload.#giveUp.signal)),
+    )
+    return workload
+  }
+
+  /** In the order of time. */
+  get acknowledged(): readonly Acknowledgement[] {
+    return this.#acknowledged
+  }
+
+  /** Sends nothing new, sees what is under way through, and reads to the end; false when that took too long. */
+  async finish(limitMs: number): Promise<boolean> {
+    const timer = setTimeout(
+      () => this.#giveUp.abort(new Error('the clients did not finish in time')),
+      limitMs,
+    )
+    this.#stopProducing.abort(new Error('the run is over'))
+    await this.#producing
+    this.#drain.abort(new Error('everything is sent'))
+    await this.#reading
+    clearTimeout(timer)
+    return !this.#giveUp.signal.aborted
+  }
+
+  history(): History {
+    return {
+      sent: this.#lanes.flatMap((lane) => lane.sent),
+      consumers: this.#readers.map((reader) => reader.history),
+      registrations: this.#registrar.registrations,
+      wrongAnswers: this.#wrongAnswers,
+    }
+  }
+
+  close(): void {
+    this.#giveUp.abort(new Error('closed'))
+    this.#stopProducing.abort(new Error('closed'))
+    this.#drain.abort(new Error('closed'))
+    this.#api.close()
+  }
+
+  async #makeClients(random: Random): Promise<void> {
+    for (const [number, { topic, lanes, paceMs }] of TOPICS.entries()) {
+      const producerId = await this.#api.registerProducer(topic)
+      for (let lane = 1; lane <= lanes; lane++) {
+        const name = `${topic}-p${producerId}-l${lane}`
+        const isBatch = lane === BATCH_LANE
+        this.#lane({
+          topic,
+          producerId,
+          name,
+          messagesPerCall: isBatch ? BATCH_MESSAGES : 1,
+          paceMs: isBatch ? BATCH_PACE_MS : paceMs,
+          key: lane % 2 === 0 ? name : undefined,
+        })
+      }
+      for (const ack of ['auto', 'manual'] as const) {
+        const body = await this.#api.must('POST', '/consumer/register', { topic_name: topic, ack })
+        this.#readers.push(
+          new ConsumerReader({
+            api: this.#api,
+            name: `${topic}-c${number}-${ack}`,
+            topic,
+            consumerId: body['consumer_id'] as number,
+            ack,
+            random,
+            onWrongAnswer: (answer) => this.#wrongAnswers.push(answer),
+          }),
+        )
+      }
+    }
+  }
+
+  #lane(lane: {
+    readonly topic: string
+    readonly producerId: number
+    readonly name: string
+    readonly messagesPerCall: number
+    readonly paceMs: number
+    readonly key: string | undefined
+  }): ProducerLane {
+    const made = new ProducerLane({
+      ...lane,
+      api: this.#api,
+      hasMessageIds: this.hasMessageIds,
+      onAcknowledged: (count, atMs) => this.#acknowledged.push({ lane: lane.name, atMs, count }),
+      onWrongAnswer: (answer) => this.#wrongAnswers.push(answer),
+    })
+    this.#lanes.push(made)
+    return made
+  }
+}
+
+/** The field is refused by name where it is not known, before anything is stored. */
+async function takesMessageIds(api: Api): Promise<boolean> {
+  const producerId = await api.registerProducer('probe')
+  const call = { producer_id: producerId, topic_name: 'probe', message: 'probe', message_id: 'probe-1' }
+  const answer = await api.post('/producer/produce', call)
+  return answer.status === 200
+}

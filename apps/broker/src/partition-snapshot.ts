@@ -20,7 +20,7 @@ const READ_BYTES = 256 * 1024
 /** Batches that are handed on together. */
 const GATHER_BYTES = 1024 * 1024
 
-export interface SnapshotRow {
+interface SnapshotRow {
   readonly term: number
   readonly index: number
   readonly lastOffset: number

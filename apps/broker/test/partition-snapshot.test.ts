@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { eventually } from '@sluice/foundation/testing'
 import type { SnapshotSource } from '@sluice/raft'
-import { sql } from 'kysely'
 import { DatabaseSnapshots } from '../src/database-snapshots.js'
 import { readPartitionSnapshot } from '../src/partition-snapshot.js'
 import { batchOf, requestId, SingleReplica } from './single-replica.js'
@@ -110,7 +109,7 @@ describe('a snapshot of a partition', () => {
 
   test('says when batches of it are gone meanwhile', async () => {
     const source = await filled()
-    await sql`DELETE FROM record_batches WHERE base_offset >= 20`.execute(from.database)
+    await from.database.deleteFrom('record_batches').where('base_offset', '>=', 20).execute()
     await expect(contentOf(source, 1000)).rejects.toMatchObject({ code: 'CORRUPT_BATCH' })
   })
 })

@@ -3,7 +3,7 @@ import { HeldAnswer } from './held-answer.js'
 import type { LogNode } from './log-node.js'
 
 /** Of one entry. */
-export const BODY_BYTES_MAX = 64 * 1024
+const BODY_BYTES_MAX = 64 * 1024
 
 /** What only the process can do. */
 export interface ProcessControl {

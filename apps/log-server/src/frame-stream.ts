@@ -1,7 +1,7 @@
 import { invariant } from '@sluice/foundation'
 
 /** The largest frame, bytes. */
-export const FRAME_BYTES_MAX = 16 * 1024 * 1024
+const FRAME_BYTES_MAX = 16 * 1024 * 1024
 const LENGTH_BYTES = 4
 
 /** Bytes that are no frames: the connection they came over is of no use any more. */

@@ -16,7 +16,7 @@ export interface PeerIdentity {
   readonly group: string
 }
 
-export function peerHeaders({ nodeId, boot, group }: PeerIdentity): Record<string, string> {
+function peerHeaders({ nodeId, boot, group }: PeerIdentity): Record<string, string> {
   return { 'x-log-node': String(nodeId), 'x-log-boot': boot, 'x-log-group': group }
 }
 

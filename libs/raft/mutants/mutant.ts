@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 /** What must find the bug. */
-export type Catcher =
+type Catcher =
   | { readonly kind: 'simulation'; readonly arguments?: readonly string[] }
   /** Tests of one file, by a part of their names. */
   | { readonly kind: 'test'; readonly file: string; readonly name: string }

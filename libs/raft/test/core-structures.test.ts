@@ -2,13 +2,19 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { InflightWindow } from '../src/core/inflight-window.js'
 import { majorityValue, quorumSize, tally } from '../src/core/quorum.js'
+import { simpleConfiguration } from '../src/core/configuration.js'
+import { Membership } from '../src/core/membership.js'
 import { RaftLog } from '../src/core/raft-log.js'
-import { entriesOfTerms, MemoryLog } from '../src/testing/index.js'
+import { entriesOfTerms, MemoryLog, nodeId } from '../src/testing/index.js'
 
 const indexes = fc.array(fc.nat(20), { minLength: 1, maxLength: 9 })
 const terms = fc
   .array(fc.integer({ min: 1, max: 5 }), { maxLength: 12 })
   .map((all) => all.sort((a, b) => a - b))
+
+function logOf(view: MemoryLog): RaftLog {
+  return new RaftLog(view, new Membership(nodeId(1), simpleConfiguration([1, 2, 3].map(nodeId)), view))
+}
 
 describe('quorums', () => {
   test('two majorities always share a voter, and no smaller sets do', () => {
@@ -50,7 +56,7 @@ describe('backing off', () => {
       fc.property(terms, fc.nat(14), fc.nat(6), fc.nat(12), (all, index, term, compacted) => {
         const view = MemoryLog.of(entriesOfTerms(all))
         view.compact(Math.min(compacted, all.length))
-        const log = new RaftLog(view)
+        const log = logOf(view)
         let expected = Math.min(index, all.length)
         while (expected > view.compactedIndex && all[expected - 1]! > term) expected--
         expect(log.conflictBackOff({ index, term }).index).toBe(expected)
@@ -64,7 +70,7 @@ describe('backing off', () => {
         const base = common.length === 0 ? 0 : common.at(-1)!
         const extend = (tail: readonly number[], shift: number): RaftLog => {
           const all = [...common, ...tail.map((term) => base + shift + 2 * term)]
-          return new RaftLog(MemoryLog.of(entriesOfTerms(all)))
+          return logOf(MemoryLog.of(entriesOfTerms(all)))
         }
         const leader = extend(left, 0)
         const follower = extend(right, 1)

@@ -1,8 +1,8 @@
 import type { Configuration, NodeId } from './types.js'
 
 /** Members of all roles together. */
-export const MEMBERS_MAX = 255
-export const CONTEXT_BYTES_MAX = 64 * 1024
+const MEMBERS_MAX = 255
+const CONTEXT_BYTES_MAX = 64 * 1024
 
 /** Bytes that are no configuration of this version. */
 export class ConfigurationError extends Error {

@@ -25,7 +25,7 @@ export type AdminResponse =
 /** Bytes of one request; a longer one is refused unread. */
 export const ADMIN_REQUEST_BYTES_MAX = 4096
 /** Bytes of one answer. */
-export const ADMIN_RESPONSE_BYTES_MAX = 1024 * 1024
+const ADMIN_RESPONSE_BYTES_MAX = 1024 * 1024
 
 const FORMAT = 1
 const ADDRESS_LENGTH_MAX = 512

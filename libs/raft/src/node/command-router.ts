@@ -9,7 +9,7 @@ import type { OutgoingCommand, PendingCommands } from './pending-commands.js'
 const ForwardAnswer = { TAKEN: 0, NOT_LEADER: 1, OVERLOADED: 2, TRANSFERRING: 3 } as const
 type ForwardAnswer = (typeof ForwardAnswer)[keyof typeof ForwardAnswer]
 
-export interface RouterRules {
+interface RouterRules {
   /** Commands of one turn travel together. */
   readonly batching: boolean
   readonly batchBytesMax: number

@@ -44,7 +44,7 @@ export async function makeDirectoryDurably(directory: string): Promise<void> {
 }
 
 /** Makes what was created, renamed or removed in a directory durable. */
-export async function syncDirectory(directory: string): Promise<void> {
+async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r')
   try {
     await handle.sync()

@@ -111,12 +111,6 @@ export class AdminProtocolError extends SyncObjectError {
   readonly code = 'ADMIN_PROTOCOL'
 }
 
-/** A node answered an admin request with a refusal; nothing was changed. */
-export class AdminRefusedError extends SyncObjectError {
-  override readonly name = 'AdminRefusedError'
-  readonly code = 'ADMIN_REFUSED'
-}
-
 /** Recovery of a group by force was refused; nothing was changed. */
 export class ForceRecoveryError extends SyncObjectError {
   override readonly name = 'ForceRecoveryError'

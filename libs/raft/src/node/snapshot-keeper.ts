@@ -16,7 +16,7 @@ export interface SnapshotShelf {
 }
 
 /** A snapshot that cannot be what this node wrote. */
-export class SnapshotContentError extends Error {
+class SnapshotContentError extends Error {
   override readonly name = 'SnapshotContentError'
 }
 

@@ -1,7 +1,7 @@
 import type { TransportTls } from '../transport/tls.js'
 import { ConfigMistakes } from './config-mistakes.js'
 
-export type AddressFamily = 'ipv4' | 'ipv6' | 'any'
+type AddressFamily = 'ipv4' | 'ipv6' | 'any'
 
 /**
  * Another way of writing and reading snapshots, for example compressed. As with PySyncObj's serializer,

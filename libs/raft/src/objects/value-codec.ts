@@ -112,7 +112,7 @@ function encodableRecord(value: object, depth: number): object {
 }
 
 /** For messages; objects may hide their class. */
-export function classNameOf(value: object): string {
+function classNameOf(value: object): string {
   const { constructor } = value as { constructor?: unknown }
   return typeof constructor === 'function' && constructor.name !== '' ? constructor.name : 'a class'
 }

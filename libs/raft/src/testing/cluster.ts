@@ -8,9 +8,6 @@ import { ELECTION_TICKS, SimNode } from './sim-node.js'
 import type { SimReplica } from './sim-replica.js'
 import type { Surroundings } from './surroundings.js'
 
-/** Node ids that a mask can name. */
-export const NODES_MAX = 12
-
 /** All nodes and groups of a simulation, and who is where. */
 export class Cluster implements ReplicaFinder {
   readonly #around: Surroundings

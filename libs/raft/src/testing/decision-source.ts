@@ -85,7 +85,7 @@ export class DecisionSource {
     if (last === undefined) return undefined
     const drawn = this.#random.next() * last.upTo
     const { kind } = lottery.find(({ upTo }) => drawn < upTo)!
-    return { atMs, ...this.#draw(kind, choices) } as Decision
+    return { atMs, ...this.#draw(kind, choices) }
   }
 
   #draw(kind: Drawn, choices: Choices): Unplaced {

@@ -77,6 +77,6 @@ export function parseDecision(line: string): Decision {
   return parsed as unknown as Decision
 }
 
-export function isDecisionKind(text: string): text is DecisionKind {
+function isDecisionKind(text: string): text is DecisionKind {
   return Object.hasOwn(FIELDS, text)
 }

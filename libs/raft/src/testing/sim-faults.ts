@@ -33,11 +33,7 @@ export class SimFaults {
   heal(): void {
     this.#network.mendAll()
     this.#clockRates.clear()
-    for (const node of this.#cluster.liveNodes) {
-      node.store.unstall()
-      node.resume()
-      if (!node.isUp) node.start()
-    }
+    for (const node of this.#cluster.liveNodes) node.heal()
   }
 
   #breakProcess(decision: Decision): boolean {

@@ -4,7 +4,7 @@ import type { GroupStorage, LogWrite } from '../storage/log-store.js'
 import { MemoryLog } from '../storage/memory-log.js'
 import type { ObservedDisk } from './invariants/invariant-check.js'
 
-export const EMPTY_HARD_STATE: HardState = { term: 0, vote: 0, commit: 0 }
+const EMPTY_HARD_STATE: HardState = { term: 0, vote: 0, commit: 0 }
 
 /** What a crash leaves of one group at least. */
 export class DurableLog implements ObservedDisk {

@@ -36,6 +36,7 @@ export interface SimMachineParts {
 export class SimMachine implements StateMachine {
   state: SimState
   readonly #parts: SimMachineParts
+  #isClosed = false
 
   constructor(parts: SimMachineParts) {
     this.#parts = parts
@@ -103,6 +104,10 @@ export class SimMachine implements StateMachine {
     bytes.set(first)
     bytes.set(rest, half)
     await slow(undefined)
+    if (this.#isClosed) {
+      await source.close()
+      return
+    }
     const snapshot = new SimSnapshot(source.meta, bytes)
     const { state } = snapshot
     disk.state = state
@@ -111,6 +116,11 @@ export class SimMachine implements StateMachine {
     this.state = state.copy()
     this.#parts.snapshot(source.meta, { stateHash: state.hash, isRestored: true })
     await source.close()
+  }
+
+  /** Its group is closed: what is under way changes nothing any more. */
+  close(): void {
+    this.#isClosed = true
   }
 
   /** A machine whose group has snapshots. */

@@ -124,6 +124,15 @@ export class SimNode {
     })
   }
 
+  /** Nothing is wrong with the node any more, and nothing is about to be. */
+  heal(): void {
+    this.#sendsLeft = undefined
+    this.#dies = undefined
+    this.store.unstall()
+    this.resume()
+    if (!this.isUp) this.start()
+  }
+
   resume(): void {
     this.#pausedUntilMs = 0
     const tick = this.#missedTick
@@ -347,7 +356,7 @@ export class SimNode {
       this.store.append([], () => this.#held.delete(id))
     }
     this.#replicas.delete(id)
-    replica.abandon()
+    replica.close()
   }
 
   #send(host: RaftHost, peer: NodeId, frame: Uint8Array): boolean {
@@ -436,7 +445,7 @@ export class SimNode {
   /** Whatever belongs to the process is gone with it. */
   #end(): void {
     this.#processes++
-    for (const replica of this.#replicas.values()) replica.abandon()
+    for (const replica of this.#replicas.values()) replica.close()
     this.#replicas = new Map()
     this.#turnScheduled = false
     this.#taking = new Set()

@@ -1,4 +1,4 @@
-import { unreachable } from '@sluice/foundation'
+import { unreachable, invariant } from '@sluice/foundation'
 import {
   type Configuration,
   type Entry,
@@ -17,7 +17,7 @@ import type { Call, CallOutcome } from './call.js'
 import type { GroupIncarnation } from './group-incarnation.js'
 import { encodeCommand } from './invariants/fingerprint.js'
 import type { ObservedDisk, ObservedReplica } from './invariants/invariant-check.js'
-import { DurableLog, type SimLog } from './sim-log.js'
+import { DurableLog, SimLog } from './sim-log.js'
 import type { SimMachine } from './sim-machine.js'
 import type { Surroundings } from './surroundings.js'
 
@@ -79,7 +79,9 @@ export class SimReplica implements ObservedReplica {
   }
 
   get simLog(): SimLog {
-    return this.group.log as SimLog
+    const { log } = this.group
+    invariant(log instanceof SimLog, 'a simulated node has simulated logs')
+    return log
   }
 
   get log(): MemoryLog {
@@ -188,6 +190,12 @@ export class SimReplica implements ObservedReplica {
       if (index <= meta.index) return 'unknown'
       return term < meta.term ? 'refused' : undefined
     })
+  }
+
+  /** The group is closed here, or its process has ended. */
+  close(): void {
+    this.machine.close()
+    this.abandon()
   }
 
   /** Whoever waits will not hear from here. */

@@ -65,7 +65,7 @@ export async function simulate(options: SimulateOptions): Promise<WorldReport> {
 }
 
 /** What a message says before the particulars. */
-export function lawOf(message: string): string {
+function lawOf(message: string): string {
   const [law = '', rest = ''] = message.split(': ')
   return law === 'liveness' ? `${law}: ${rest}` : law
 }

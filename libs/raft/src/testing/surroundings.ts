@@ -12,24 +12,24 @@ export interface Surroundings {
   readonly trace: Trace
   readonly sabotage: Sabotage | undefined
   readonly counts: RunCounts
-  now(): number
-  later(delayMs: number, run: () => void): void
+  readonly now: () => number
+  readonly later: (delayMs: number, run: () => void) => void
   /** Promises were made or settled: what waits for them runs before the next event. */
-  promisesMoved(): void
-  diskTimes(): DiskTimes
+  readonly promisesMoved: () => void
+  readonly diskTimes: () => DiskTimes
   /** The part of snapshots that fail on the way. */
-  snapshotLost(): number
+  readonly snapshotLost: () => number
   /** How fast time runs on a node; 1 is right. */
-  clockRate(node: NodeId): number
-  send(from: NodeId, to: NodeId, frame: Uint8Array): boolean
-  isCut(from: NodeId, to: NodeId): boolean
+  readonly clockRate: (node: NodeId) => number
+  readonly send: (from: NodeId, to: NodeId, frame: Uint8Array) => boolean
+  readonly isCut: (from: NodeId, to: NodeId) => boolean
   /** Hands a snapshot to another node, if the group has a place there. */
-  sendSnapshot(to: NodeId, incarnation: GroupIncarnation, source: SnapshotSource): void
-  processEnded(node: NodeId): void
+  readonly sendSnapshot: (to: NodeId, incarnation: GroupIncarnation, source: SnapshotSource) => void
+  readonly processEnded: (node: NodeId) => void
   /** The newest incarnation of every group. */
-  groups(): Iterable<GroupIncarnation>
+  readonly groups: () => Iterable<GroupIncarnation>
   /** Something broke where nobody could throw. */
-  failed(error: Error): void
+  readonly failed: (error: Error) => void
   /** @throws what `failed` was told */
-  throwFailure(): void
+  readonly throwFailure: () => void
 }

@@ -126,7 +126,7 @@ export class World {
   #begin(): void {
     const random = stream(this.#options.seed, 1)
     const ids = Array.from({ length: this.#nodeCount }, (_, i) => nodeId(i + 1))
-    for (const _ of ids) this.#cluster.addNode()
+    for (let i = 0; i < ids.length; i++) this.#cluster.addNode()
     for (let group = 1; group <= this.#groupCount; group++) {
       const { voters, learners } = drawMembers(random, ids, this.#conditions.snapshots)
       this.#cluster.addGroup(group, voters, learners)

@@ -17,7 +17,7 @@ export function itemsOf(parts: readonly unknown[]): unknown[] {
 }
 
 /** A container is as full as it may be; nothing was changed. */
-export class ContainerFullError extends Error {
+class ContainerFullError extends Error {
   override readonly name = 'ContainerFullError'
 }
 

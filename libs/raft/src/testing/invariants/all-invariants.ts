@@ -72,7 +72,7 @@ function toAll<K extends keyof InvariantCheck>(
   type Hook = (...values: readonly unknown[]) => void
   const wanting = checks.filter((check) => check[what] !== undefined)
   const hooks = wanting.map((check) => (check[what] as Hook).bind(check))
-  return ((...values: readonly unknown[]) => {
+  return (...values: readonly unknown[]) => {
     for (const hook of hooks) hook(...values)
-  }) as Required<InvariantCheck>[K]
+  }
 }

@@ -12,7 +12,7 @@ export function fingerprint(entry: Entry): number {
 /*
  * A command of the workload: serial u32 | expected u32 | tag u32 | kind u8 | key u8 | padding
  */
-export const COMMAND_BYTES_MIN = 14
+const COMMAND_BYTES_MIN = 14
 
 export interface Command {
   readonly serial: number
@@ -58,7 +58,7 @@ export function contextOf(tag: number): Uint8Array {
   return context
 }
 
-export function tagOfContext(context: Uint8Array): number | undefined {
+function tagOfContext(context: Uint8Array): number | undefined {
   if (context.length !== 4) return undefined
   return new DataView(context.buffer, context.byteOffset).getUint32(0)
 }

@@ -1,5 +1,5 @@
 import { membersOf } from '../../core/configuration.js'
-import { type Entry, EntryKind, type NodeId, Role } from '../../core/types.js'
+import { type Entry, EntryKind, Role } from '../../core/types.js'
 import { commandOf, configurationTag } from './fingerprint.js'
 import { holds, type InvariantCheck, type ObservedGroup, type ObservedReplica } from './invariant-check.js'
 
@@ -54,9 +54,9 @@ export function groupsApart(group: ObservedGroup): InvariantCheck {
       if (role === Role.LEADER || !isQuiesced) return
       holds(leader !== 0, 'who sleeps has a leader', () => `${node}`)
       holds(
-        replica.silentTicks(leader as NodeId) <= patienceTicks,
+        replica.silentTicks(leader) <= patienceTicks,
         'nobody sleeps on when the leader is gone',
-        () => `${node} of ${leader}: ${replica.silentTicks(leader as NodeId)} ticks`,
+        () => `${node} of ${leader}: ${replica.silentTicks(leader)} ticks`,
       )
     },
   }

@@ -45,7 +45,7 @@ function votersOf({ voters, votersOutgoing }: Configuration): string {
 }
 
 /** By trying all: some set and what is left of all members might both be quorums. */
-export function quorumsIntersect(a: Configuration, b: Configuration): boolean {
+function quorumsIntersect(a: Configuration, b: Configuration): boolean {
   const members = [...new Set([...membersOf(a), ...membersOf(b)])]
   for (let mask = 0; mask < 1 << members.length; mask++) {
     const isIn = (id: NodeId): boolean => ((mask >> members.indexOf(id)) & 1) === 1

@@ -21,7 +21,7 @@ import {
   type ObservedReplica,
 } from '../src/testing/invariants/invariant-check.js'
 
-export const TAG = 1001
+const TAG = 1001
 
 export function id(value: number): NodeId {
   return value as NodeId

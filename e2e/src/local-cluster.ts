@@ -31,6 +31,8 @@ interface ClusterFile {
 
 const CLI = fileURLToPath(new URL('../../apps/cli/dist/main.js', import.meta.url))
 const READY_LIMIT_MS = 60_000
+/** What the supervisor prints once every process is ready. */
+const READY_LINE = 'Sluice is ready'
 
 export interface ClusterOptions {
   readonly brokers?: number
@@ -95,7 +97,9 @@ export class LocalCluster {
     await until(
       async () => {
         if (child.exitCode !== null) throw new Ended(`the cluster ended:\n${this.#output.slice(-4000)}`)
-        return (await this.api.get('/health/ready')).status === 200
+        // The load balancer answers before the supervisor has seen the last broker: until then a process that
+        // dies ends the start.
+        return this.#output.includes(READY_LINE) && (await this.api.get('/health/ready')).status === 200
       },
       READY_LIMIT_MS,
       () => `the cluster is not ready:\n${this.#output.slice(-4000)}`,

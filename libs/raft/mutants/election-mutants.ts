@@ -29,7 +29,7 @@ export const ELECTION_MUTANTS: readonly Mutant[] = [
     file: 'core/election.js',
     find: "return result === 'won' && !this.#answers.has(this.#state.id) ? 'pending' : result;",
     replace: 'return result;',
-    caughtBy: SIMULATION,
+    caughtBy: { kind: 'test', file: 'core-election.test.ts', name: 'does not win before' },
   },
   {
     id: 'vote-not-stored',

@@ -62,7 +62,7 @@ export const LOG_MUTANTS: readonly Mutant[] = [
     file: 'core/follower.js',
     find: 'state.commitTo(Math.min(message.commit, last));',
     replace: 'state.commitTo(Math.min(message.commit, state.log.lastIndex));',
-    caughtBy: SIMULATION,
+    caughtBy: { kind: 'test', file: 'core-commit.test.ts', name: 'index of last new entry' },
   },
   {
     id: 'heartbeat-commit-beyond-match',
@@ -86,7 +86,7 @@ export const LOG_MUTANTS: readonly Mutant[] = [
     file: 'core/core.js',
     find: 'if (message.term < state.term) {',
     replace: 'if (message.term < state.term && message.kind !== MessageKind.APPEND_RESPONSE) {',
-    caughtBy: SIMULATION,
+    caughtBy: { kind: 'test', file: 'core-commit.test.ts', name: 'answers of an earlier leadership' },
   },
   {
     id: 'truncates-what-agrees',
@@ -110,7 +110,7 @@ export const LOG_MUTANTS: readonly Mutant[] = [
     file: 'core/follower.js',
     find: 'acknowledge(state, message, last);',
     replace: 'acknowledge(state, message, state.log.lastIndex);',
-    caughtBy: SIMULATION,
+    caughtBy: { kind: 'test', file: 'core-replication.test.ts', name: 'an answer names what the message verified' },
   },
   {
     id: 'previous-entry-not-checked',
@@ -158,7 +158,7 @@ export const LOG_MUTANTS: readonly Mutant[] = [
     file: 'core/leader.js',
     find: 'this.#reads.confirm(this.#replication.majorityReadRound(this.#reads.lastRound));',
     replace: 'this.#reads.confirm(this.#reads.lastRound);',
-    caughtBy: SIMULATION,
+    caughtBy: { kind: 'test', file: 'core-read-index.test.ts', name: 'replaced without knowing' },
   },
   {
     id: 'reads-never-settled',

@@ -110,7 +110,11 @@ export const LOG_MUTANTS: readonly Mutant[] = [
     file: 'core/follower.js',
     find: 'acknowledge(state, message, last);',
     replace: 'acknowledge(state, message, state.log.lastIndex);',
-    caughtBy: { kind: 'test', file: 'core-replication.test.ts', name: 'an answer names what the message verified' },
+    caughtBy: {
+      kind: 'test',
+      file: 'core-replication.test.ts',
+      name: 'an answer names what the message verified',
+    },
   },
   {
     id: 'previous-entry-not-checked',

@@ -165,6 +165,34 @@ describe('quiescence', () => {
     expect(hosts.texts(3)).toEqual(['a'])
   })
 
+  test('a learner that restarts, and never campaigns, wakes the others', async () => {
+    const hosts = await cluster(quiescing)
+    hosts.group(1).changeConfiguration({ voters: [1, 2].map(idOf), learners: [idOf(3)] })
+    await hosts.propose(1, 'a')
+    await hosts.tick(40)
+    expect(hosts.node(1).host.awakeCount).toBe(0)
+    const { store, machine } = hosts.node(3)
+    hosts.stop(3)
+    hosts.start(3, { store, machine })
+    await hosts.tick(40)
+    expect(hosts.group(3).state).toMatchObject({ role: Role.LEARNER, leader: 1 })
+    expect(hosts.group(3).commit).toBe(hosts.group(1).commit)
+    expect(hosts.node(1).host.awakeCount).toBe(0)
+  })
+
+  test('a node that is started long after it was added is brought up to date', async () => {
+    const hosts = await cluster(quiescing)
+    await hosts.propose(1, 'a')
+    const change = { voters: [1, 2, 3].map(idOf), learners: [idOf(4)], promotable: [idOf(4)] }
+    expect(hosts.group(1).changeConfiguration(change).kind).toBe('accepted')
+    await hosts.tick(60)
+    expect(hosts.node(1).host.awakeCount).toBe(0)
+    hosts.start(4, { voters: [] })
+    await hosts.tick(10)
+    expect(hosts.texts(4)).toEqual(['a'])
+    expect(hosts.group(1).configuration.voters).toEqual([1, 2, 3, 4])
+  })
+
   test('a follower that restarts finds its leader', async () => {
     const hosts = await cluster(quiescing)
     await hosts.propose(1, 'a')

@@ -132,6 +132,7 @@ export class RaftCore {
     }
     state.electionElapsed++
     if (state.electionDue) this.#startElection('pre-vote')
+    else if (state.leaderIsMissed) this.#wakeOthers()
     else this.#election?.tick()
   }
 
@@ -148,6 +149,9 @@ export class RaftCore {
   step(message: RaftMessage, entries: readonly Entry[]): void {
     const state = this.#state
     if (message.to !== state.id || message.from === state.id) return
+    // One that was removed and does not know it may keep asking for a leader; that is no reason to wake up.
+    if (message.kind === MessageKind.HEARTBEAT_RESPONSE && !state.membership.peers.includes(message.from))
+      return
     this.wake(message.from)
     if (message.term < state.term) {
       this.#answerEarlierTerm(message)
@@ -451,6 +455,14 @@ export class RaftCore {
     if (this.#leader?.isRemoved !== true) return
     this.#leader.leave()
     this.#follow(this.#state.term, 0)
+  }
+
+  /** A voter's campaign would wake a group that sleeps; a learner's sign of life does, and is nothing else. */
+  #wakeOthers(): void {
+    const { id, term, membership, outgoing } = this.#state
+    this.#state.restartElectionTimer()
+    const kind = MessageKind.HEARTBEAT_RESPONSE
+    for (const to of membership.peers) outgoing.sendAfterPersist({ ...BLANK, kind, from: id, to, term })
   }
 
   #startElection(kind: ElectionKind): void {

@@ -63,6 +63,11 @@ export class Membership {
     return this.#isVoter
   }
 
+  /** A member that has no vote. */
+  get isLearner(): boolean {
+    return !this.#isVoter && this.configuration.learners.includes(this.#self)
+  }
+
   /**
    * "A server that is not part of its own latest configuration should still start new elections, as it
    * might still be needed until the C_new entry is committed" (Raft thesis §4.2.2): those who stay may

@@ -88,6 +88,11 @@ export class NodeState {
     return this.electionElapsed >= this.#electionTimeout && this.mayLead
   }
 
+  /** A learner has heard no leader for long, and cannot seek votes: the others may be asleep. */
+  get leaderIsMissed(): boolean {
+    return this.electionElapsed >= this.#electionTimeout && this.membership.isLearner
+  }
+
   /** It may seek votes, and lead if it gets them. */
   get mayLead(): boolean {
     return this.membership.mayLead(this.#commit)

@@ -37,13 +37,15 @@ export class PeerWatch {
     for (const peer of this.#peers.keys()) if (!peers.has(peer)) this.#peers.delete(peer)
   }
 
-  heard(from: NodeId): void {
+  /** False for one that shares no group with this node, as far as it knows. */
+  heard(from: NodeId): boolean {
     const peer = this.#peers.get(from)
-    if (peer === undefined) return
+    if (peer === undefined) return false
     peer.silentTicks = 0
-    if (!peer.isDown) return
+    if (!peer.isDown) return true
     peer.isDown = false
     this.#onUp(from)
+    return true
   }
 
   /** The link to it broke, or it is silent. */

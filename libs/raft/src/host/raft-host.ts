@@ -94,6 +94,8 @@ export class RaftHost implements GroupHost {
   /** Ids whose last group was closed with writes on their way. */
   readonly #held = new Set<RaftGroupId>()
   readonly #toWake = new Map<RaftGroup, NodeId>()
+  /** Heard since the last beat, and in no group that this node knows the members of. */
+  readonly #strangers = new Set<NodeId>()
   readonly #snapshotRetries: { readonly group: RaftGroup; readonly peer: NodeId; ticksLeft: number }[] = []
   #dirty = new Set<RaftGroup>()
   #ticksToBeat = 0
@@ -202,7 +204,7 @@ export class RaftHost implements GroupHost {
    */
   receive(from: NodeId, frame: Uint8Array): void {
     if (this.#stopped) return
-    this.#watch.heard(from)
+    if (!this.#watch.heard(from)) this.#strangers.add(from)
     if (!isMessageFrame(frame)) {
       this.#options.snapshots?.receive(from, frame)
       return
@@ -255,6 +257,7 @@ export class RaftHost implements GroupHost {
       if (++this.#ticksToBeat < this.#timings.heartbeatTicks || isStalled) return
       this.#ticksToBeat = 0
       for (const peer of this.#watch.peers()) this.#outbox.beat(peer)
+      this.#answerStrangers()
     } catch (error) {
       this.fatal(toError(error))
     }
@@ -366,6 +369,14 @@ export class RaftHost implements GroupHost {
       else group.unreachable(peer)
       group.wake()
     }
+  }
+
+  /** A group here that waits to be added may have fallen asleep without this node: who adds it must know that it is there. */
+  #answerStrangers(): void {
+    if (this.#strangers.size === 0) return
+    const waits = [...this.#groups.values()].some(({ configuration }) => configuration.voters.length === 0)
+    if (waits) for (const peer of this.#strangers) this.#outbox.beat(peer)
+    this.#strangers.clear()
   }
 
   #retrySnapshots(): void {

@@ -112,10 +112,12 @@ export class Cluster implements ReplicaFinder {
   }
 
   /** The group can elect a leader although some nodes are gone for ever. */
-  canLive({ voters, votersOutgoing }: Configuration, without?: NodeId): boolean {
+  canLive({ voters, votersOutgoing, promotable }: Configuration, without?: NodeId): boolean {
     const isThere = (id: NodeId): boolean => id !== without && this.node(id)?.isDestroyed === false
     const majority = (ids: readonly NodeId[]): boolean => 2 * ids.filter(isThere).length > ids.length
-    return majority(voters) && (votersOutgoing.length === 0 || majority(votersOutgoing))
+    // A learner may have been found fit just before it went: it becomes a voter all the same.
+    const isLively = majority(voters) && majority([...voters, ...promotable])
+    return isLively && (votersOutgoing.length === 0 || majority(votersOutgoing))
   }
 
   /** Members whose nodes are gone for ever, as the leader sees it. */

@@ -66,6 +66,18 @@ describe('read index', () => {
     expect(leader.reads.map(({ token }) => token)).toEqual([1])
   })
 
+  test('a round that waits for one who leaves the group is over without it', () => {
+    const cluster = new ScriptCluster(2)
+    const leader = cluster.elect(1)
+    cluster.isolate(2)
+    leader.core.readIndex(7)
+    cluster.settle()
+    expect(leader.reads).toEqual([])
+    expect(leader.core.changeConfiguration({ voters: [nodeId(1)] }).kind).toBe('accepted')
+    cluster.settle()
+    expect(leader.reads.map(({ token }) => token)).toEqual([7])
+  })
+
   test('a round whose heartbeats were lost goes out again with the next tick', () => {
     const cluster = new ScriptCluster(3)
     const leader = cluster.elect(1)

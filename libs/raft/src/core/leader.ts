@@ -251,6 +251,8 @@ export class Leader {
     this.#uncommittedBytes += log.costBytes(firstIndex)
     this.#replication.reconfigure(firstIndex)
     for (const learner of next.promotable) this.#startRound(this.#replication.progress(learner))
+    // Those whose answer a round of reads waits for may have left: no other answer would end it.
+    this.#confirmReads()
     this.#needsFlush = true
     return { kind: 'accepted', firstIndex, term }
   }

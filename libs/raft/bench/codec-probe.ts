@@ -21,9 +21,9 @@ export interface CodecReading {
 
 export function probeCodec(shape: CodecShape, forMs: number): CodecReading {
   const messages = Array.from({ length: shape.messages }, (_, i) => messageOf(shape, i))
-  const frame = encodeFrame(messages)
+  const frame = encodeFrame(messages, 1)
   return {
-    encode: inSlices(forMs / 2, (ms) => timeOf(() => encodeFrame(messages), ms) / shape.messages),
+    encode: inSlices(forMs / 2, (ms) => timeOf(() => encodeFrame(messages, 1), ms) / shape.messages),
     decode: inSlices(forMs / 2, (ms) => timeOf(() => decodeFrame(frame, LINK), ms) / shape.messages),
   }
 }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals'
 import type { ConfigurationChange } from '../src/core/configuration.js'
 import type { ConfigurationResult } from '../src/core/leader.js'
-import { encodeFrame, RaftDecodeError } from '../src/host/codec.js'
-import { Role } from '../src/core/types.js'
+import { BLANK } from '../src/core/message.js'
+import { MessageKind, Role } from '../src/core/types.js'
+import { encodeFrame, incarnationOf, RaftDecodeError } from '../src/host/codec.js'
 import { VolatileStore } from '../src/storage/volatile-store.js'
 import { bytesOf, GROUP, HostCluster, idOf, TextMachine } from './host-cluster.js'
 
@@ -57,10 +58,33 @@ describe('a group of hosts', () => {
     expect(hosts.texts(2)).toEqual(['a'])
   })
 
+  test('what an earlier process of a peer sent is not heard after the first word of a later one', async () => {
+    const hosts = await cluster()
+    const { term } = hosts.group(2).state
+    const later = { ...BLANK, kind: MessageKind.PRE_VOTE_RESPONSE, reject: true }
+    const frameOf = (epoch: number, ahead: number): Uint8Array =>
+      encodeFrame(
+        [
+          {
+            group: GROUP,
+            incarnation: incarnationOf(hosts.group(2).log.uuid),
+            message: { ...later, term: term + ahead },
+            entries: [],
+          },
+        ],
+        epoch,
+      )
+    hosts.node(2).host.receive(idOf(3), encodeFrame([], 5))
+    hosts.node(2).host.receive(idOf(3), frameOf(4, 1))
+    expect(hosts.group(2).state.term).toBe(term)
+    hosts.node(2).host.receive(idOf(3), frameOf(5, 1))
+    expect(hosts.group(2).state.term).toBe(term + 1)
+  })
+
   test('a frame that cannot be decoded is refused whole', async () => {
     const hosts = await cluster()
     const frame = hosts.takeFrames().find((sent) => sent.to === 2)!.frame
-    for (const broken of [frame.subarray(0, frame.length - 1), Uint8Array.from([3, ...frame.subarray(1)])])
+    for (const broken of [frame.subarray(0, frame.length - 1), Uint8Array.from([4, ...frame.subarray(1)])])
       expect(() => hosts.node(2).host.receive(idOf(1), broken)).toThrow(RaftDecodeError)
   })
 })
@@ -97,7 +121,7 @@ describe('quiescence', () => {
     await hosts.tick(20)
     const frames = hosts.takeFrames()
     expect(frames).toHaveLength(20 * 6)
-    for (const { frame } of frames) expect(frame).toEqual(encodeFrame([]))
+    for (const { frame } of frames) expect(frame).toEqual(encodeFrame([], 0))
     expect(hosts.leaders).toEqual([1])
   })
 

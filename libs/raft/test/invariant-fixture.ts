@@ -91,6 +91,8 @@ export function group(given: Partial<ObservedGroup> = {}): ObservedGroup {
       readsMax: 2,
     },
     keepsLogs: false,
+    lostDisk: () => undefined,
+    hasLost: () => false,
     electionTicks: 10,
     disk: () => undefined,
     replicas: () => [],

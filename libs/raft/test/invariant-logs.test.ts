@@ -182,9 +182,26 @@ describe('I11, the order of indexes', () => {
   ] as const)('finds that %s', (law, given) => {
     const log = logOf(1, 1, 1)
     const check = indexOrder(group({ keepsLogs: true }))
-    check.settled?.(leader({ log, progress: () => progress({ match: 2, next: 3 }) }))
-    expectBroken(law, () => check.settled?.(leader({ log, progress: () => progress(given) })))
+    const members = configuration([1, 2, 3])
+    const leading = { log, configuration: members }
+    check.settled?.(leader({ ...leading, progress: () => progress({ match: 2, next: 3 }) }))
+    expectBroken(law, () => check.settled?.(leader({ ...leading, progress: () => progress(given) })))
   })
+})
+
+test('I11 lets a match decrease for one whose disk lost what it had', () => {
+  const log = logOf(1, 1, 1)
+  const members = configuration([1, 2, 3])
+  const check = indexOrder(group({ hasLost: (node) => node === id(2) }))
+  check.settled?.(leader({ log, configuration: members, progress: () => progress({ match: 2, next: 3 }) }))
+  const decreased = (peer: number): ReturnType<typeof leader> =>
+    leader({
+      log,
+      configuration: members,
+      progress: (of) => progress(of === id(peer) ? { match: 0, next: 1 } : { match: 2, next: 3 }),
+    })
+  check.settled?.(decreased(2))
+  expectBroken('a match never decreases', () => check.settled?.(decreased(3)))
 })
 
 describe('I12, durable before the reply', () => {

@@ -29,6 +29,8 @@ export interface CoreConfig {
   readonly log: LogView
   /** As recovered; all of `log` is durable. */
   readonly hardState: HardState
+  /** This node's disk has lost a part of what was durable: it must not vote before it knows what it may have forgotten. */
+  readonly isRecovering?: boolean
   /** What the state machine has already; at or after the compacted end of the log and within it. */
   readonly applied: LogIndex
 }

@@ -1,23 +1,24 @@
 import { invariant, unreachable } from '@sluice/foundation'
 import type { CoreConfig } from './config.js'
-import type { ConfigurationChange } from './configuration.js'
+import { ConfigurationError, type ConfigurationChange, decodeConfiguration } from './configuration.js'
 import { Election, type ElectionKind } from './election.js'
 import {
   acknowledge,
   receiveAppend,
   receiveHeartbeat,
-  receiveSnapshot,
   refuseStaleLeader,
   restoreSnapshot,
 } from './follower.js'
 import { ForwardedReads } from './forwarded-reads.js'
 import { type ConfigurationResult, Leader, type Proposal, type ProposeResult } from './leader.js'
 import { BLANK, BY_TRANSFER } from './message.js'
+import { Recovery } from './recovery.js'
 import { NodeState } from './node-state.js'
 import type { PeerProgress } from './progress.js'
 import {
   type Configuration,
   type Entry,
+  EntryKind,
   type LogIndex,
   MessageKind,
   type NodeId,
@@ -53,6 +54,7 @@ export class RaftCore {
   /** Made for the first read that is asked of a node that does not lead. */
   #forwardedReads: ForwardedReads | undefined
   #leader: Leader | undefined
+  #recovery: Recovery | undefined
   #election: Election | undefined
   #persistId = 0
   /** End of the range that the host is applying; `applied` when it is not. */
@@ -63,6 +65,7 @@ export class RaftCore {
     this.id = config.id
     this.group = config.group
     this.#applyingTo = config.applied
+    if (config.isRecovering === true) this.#recovery = new Recovery(this.#state)
   }
 
   get role(): Role {
@@ -104,7 +107,17 @@ export class RaftCore {
 
   /** Ticks make no difference until something else happens. */
   get isQuiesced(): boolean {
-    return this.#state.isQuiesced
+    return this.#state.isQuiesced && this.#recovery === undefined
+  }
+
+  /** It has not learned yet what it may have forgotten: it hears nothing, and says nothing, else. */
+  get isSilent(): boolean {
+    return this.#recovery?.isAsking === true
+  }
+
+  /** What this node's disk lost is not here again yet: it neither votes nor leads. */
+  get isRecovering(): boolean {
+    return this.#recovery !== undefined
   }
 
   get commit(): LogIndex {
@@ -124,8 +137,13 @@ export class RaftCore {
   /** One tick of the host's clock is over. */
   tick(): void {
     const state = this.#state
-    if (state.isQuiesced) return
+    if (this.isQuiesced) return
     this.#forwardedReads?.tick()
+    if (this.#recovery !== undefined) {
+      state.electionElapsed++
+      this.#recovery.tick()
+      return
+    }
     if (this.#leader !== undefined) {
       if (this.#leader.tick() === 'quorum-lost') this.#follow(state.term, 0)
       return
@@ -139,7 +157,7 @@ export class RaftCore {
   /** Starts an election now, with a pre-vote. Nothing happens on a leader or a learner. */
   campaign(): void {
     this.wake()
-    if (this.#leader === undefined && this.#state.mayLead) this.#startElection('pre-vote')
+    if (this.#leader === undefined && this.#maySeekVotes) this.#startElection('pre-vote')
   }
 
   /**
@@ -149,6 +167,7 @@ export class RaftCore {
   step(message: RaftMessage, entries: readonly Entry[]): void {
     const state = this.#state
     if (message.to !== state.id || message.from === state.id) return
+    if (this.#recovers(message, entries)) return
     // One that was removed and does not know it may keep asking for a leader; that is no reason to wake up.
     if (message.kind === MessageKind.HEARTBEAT_RESPONSE && !state.membership.peers.includes(message.from))
       return
@@ -234,7 +253,7 @@ export class RaftCore {
    */
   restoreSnapshot(snapshot: SnapshotMeta): void {
     const state = this.#state
-    if (this.#leader !== undefined) return
+    if (this.#leader !== undefined || this.isSilent) return
     this.wake()
     // It may be the first thing that is heard of its term; and where others lead, an election among the
     // members of before is beside the point.
@@ -285,6 +304,7 @@ export class RaftCore {
       !state.outgoing.isEmpty ||
       this.#leader?.needsFlush === true ||
       this.#forwardedReads?.hasAsked === true ||
+      this.#recovery?.isDone === true ||
       this.#mayApply
     )
   }
@@ -292,6 +312,7 @@ export class RaftCore {
   /** What the host must do now, all of it, in the order of the fields. */
   take(): RaftOutput {
     const state = this.#state
+    this.#endRecovery()
     this.#leader?.flush()
     this.#forwardedReads?.flush()
     const stores = state.hardStateChanged || state.log.hasPending
@@ -345,7 +366,6 @@ export class RaftCore {
     switch (message.kind) {
       case MessageKind.APPEND:
       case MessageKind.HEARTBEAT:
-      case MessageKind.SNAPSHOT:
         refuseStaleLeader(this.#state, message)
         break
       case MessageKind.PRE_VOTE:
@@ -372,7 +392,6 @@ export class RaftCore {
         return true
       case MessageKind.APPEND:
       case MessageKind.HEARTBEAT:
-      case MessageKind.SNAPSHOT:
         this.#follow(message.term, message.from)
         return true
       default:
@@ -386,7 +405,8 @@ export class RaftCore {
     switch (message.kind) {
       case MessageKind.PRE_VOTE:
       case MessageKind.VOTE:
-        answerVoteRequest(this.#state, message)
+        if (this.#recovery === undefined) answerVoteRequest(this.#state, message)
+        else refuseVoteRequest(this.#state, message)
         break
       case MessageKind.PRE_VOTE_RESPONSE:
       case MessageKind.VOTE_RESPONSE:
@@ -396,7 +416,7 @@ export class RaftCore {
         if (this.#hearLeader(message.from)) receiveAppend(this.#state, message, entries)
         break
       case MessageKind.HEARTBEAT:
-        if (this.#hearLeader(message.from)) receiveHeartbeat(this.#state, message)
+        if (this.#hearLeader(message.from)) receiveHeartbeat(this.#state, this.#asFarAsKnown(message))
         // Ticks would have ended the reads whose questions were lost; there are none in one's sleep.
         if (this.#state.isQuiesced) this.#forwardedReads?.refuseAll()
         break
@@ -410,14 +430,14 @@ export class RaftCore {
       case MessageKind.TIMEOUT_NOW:
         this.#takeOver(message.from)
         break
-      case MessageKind.SNAPSHOT:
-        if (this.#hearLeader(message.from)) receiveSnapshot(this.#state, message, entries)
-        break
       case MessageKind.READ_INDEX:
         this.#leader?.receiveReadRequest(message)
         break
       case MessageKind.READ_INDEX_RESPONSE:
         this.#forwardedReads?.receive(message)
+        break
+      case MessageKind.RECOVERY:
+      case MessageKind.RECOVERY_RESPONSE:
         break
       default:
         unreachable(message.kind)
@@ -446,8 +466,61 @@ export class RaftCore {
 
   #takeOver(leader: NodeId): void {
     const state = this.#state
-    if (!state.mayLead || this.#leader !== undefined || state.role === Role.CANDIDATE) return
+    if (!this.#maySeekVotes || this.#leader !== undefined || state.role === Role.CANDIDATE) return
     if (state.leader === 0 || state.leader === leader) this.#startElection('transfer')
+  }
+
+  get #maySeekVotes(): boolean {
+    return this.#state.mayLead && this.#recovery === undefined
+  }
+
+  /** True when the message is about a recovery, whatever terms it was sent in, or must wait for one. */
+  #recovers(message: RaftMessage, entries: readonly Entry[]): boolean {
+    if (message.kind === MessageKind.RECOVERY) this.#answerRecovery(message)
+    else if (message.kind === MessageKind.RECOVERY_RESPONSE) this.#receiveRecoveryAnswer(message, entries)
+    else if (this.isSilent) this.#recovery?.hears(message.from)
+    else return false
+    return true
+  }
+
+  /** What this node's durable term is, and what its leadership, if it has one, has committed. */
+  #answerRecovery({ from, index, context }: RaftMessage): void {
+    if (this.#recovery !== undefined) return
+    this.wake(from)
+    const { id, term, membership, outgoing } = this.#state
+    this.#leader?.recovers(from, context, index)
+    const commit = this.#leader?.committedHere ?? 0
+    outgoing.sendAfterPersist({
+      ...BLANK,
+      kind: MessageKind.RECOVERY_RESPONSE,
+      from: id,
+      to: from,
+      term,
+      index: membership.index,
+      commit,
+      hint: commit > 0 ? 1 : 0,
+      context,
+    })
+  }
+
+  #receiveRecoveryAnswer(response: RaftMessage, entries: readonly Entry[]): void {
+    const configuration = configurationIn(entries)
+    if (this.#recovery === undefined || configuration === undefined) return
+    const term = this.#recovery.receive(response, configuration)
+    if (term === undefined) return
+    this.#follow(term, 0)
+    this.#state.forgoVote()
+  }
+
+  /** A leader that has not heard of the recovery says what it believes to be here. */
+  #asFarAsKnown(heartbeat: RaftMessage): RaftMessage {
+    return this.#recovery?.isUnknown === true ? { ...heartbeat, commit: 0, index: 0 } : heartbeat
+  }
+
+  #endRecovery(): void {
+    if (this.#recovery?.isDone !== true) return
+    this.#recovery = undefined
+    this.#state.restartElectionTimer()
   }
 
   /** "The leader steps down (returns to follower state) once it has committed the C_new log entry" (Raft paper §6). */
@@ -494,5 +567,17 @@ export class RaftCore {
     this.#election = undefined
     this.#forwardedReads?.refuseAll()
     this.#state.becomeFollower(term, leader)
+  }
+}
+
+/** The configuration that comes with an answer; `undefined` when there is none that makes sense. */
+function configurationIn(entries: readonly Entry[]): Configuration | undefined {
+  const entry = entries[0]
+  if (entries.length !== 1 || entry?.kind !== EntryKind.CONFIGURATION) return undefined
+  try {
+    return decodeConfiguration(entry.data)
+  } catch (error) {
+    if (error instanceof ConfigurationError) return undefined
+    throw error
   }
 }

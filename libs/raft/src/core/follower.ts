@@ -60,15 +60,6 @@ export function receiveHeartbeat(state: NodeState, message: RaftMessage): void {
   })
 }
 
-/** All of a snapshot is here: its state is taken, unless the log has got as far meanwhile. */
-export function receiveSnapshot(state: NodeState, message: RaftMessage, entries: readonly Entry[]): void {
-  const configuration = entries[0]
-  if (message.count !== 1 || configuration === undefined || !describesSnapshot(message, configuration)) return
-  const { index, logTerm: term } = message
-  restoreSnapshot(state, { index, term, configuration: configuration.data })
-  acknowledge(state, message, Math.max(index, state.commit))
-}
-
 /**
  * "If existing log entry has same index and term as snapshot's last included entry, retain log entries
  * following it" (Raft paper, figure 13); else the log starts anew behind the snapshot. What a snapshot
@@ -135,13 +126,6 @@ function isWellFormed(message: RaftMessage, entries: readonly Entry[]): boolean 
     term = entry.term
   }
   return true
-}
-
-function describesSnapshot(message: RaftMessage, entry: Entry): boolean {
-  const { index, logTerm, term } = message
-  if (index === 0 || logTerm === 0 || logTerm > term) return false
-  if (entry.kind !== EntryKind.CONFIGURATION || entry.index !== index || entry.term !== logTerm) return false
-  return isConfiguration(entry.data)
 }
 
 function isConfiguration(bytes: Uint8Array): boolean {

@@ -174,6 +174,20 @@ export class Leader {
     this.#advanceCommit()
   }
 
+  /** What every member has that is needed to go on from here; 0 before this term has a commit. */
+  get committedHere(): LogIndex {
+    const { commit } = this.#state
+    return commit >= this.#noopIndex ? commit : 0
+  }
+
+  /** A peer's disk has lost what it acknowledged; its log ends with `lastIndex` now. */
+  recovers(peer: NodeId, recovery: number, lastIndex: LogIndex): void {
+    const { log } = this.#state
+    // With an entry to send at least: nothing else would find out what is there.
+    this.#replication.progress(peer)?.recovers(recovery, Math.min(lastIndex + 1, log.lastIndex))
+    this.#needsFlush = true
+  }
+
   unreachable(peer: NodeId): void {
     this.#replication.progress(peer)?.lostLink()
   }

@@ -135,6 +135,11 @@ export class NodeState {
     this.#hardStateChanged = true
   }
 
+  /** No vote is given in this term any more: one that was given may be forgotten. */
+  forgoVote(): void {
+    if (this.#vote === 0) this.castVote(this.id)
+  }
+
   /** "If leaderCommit > commitIndex, set commitIndex" (Raft paper, figure 2); never backwards. */
   commitTo(index: LogIndex): boolean {
     if (index <= this.#commit) return false

@@ -26,7 +26,7 @@ export class Progress implements PeerProgress {
   readonly id: NodeId
   readonly inflight: InflightWindow
   state: ProgressState = 'probe'
-  /** Durable there and equal to our log up to here. Never decreases. */
+  /** Durable there and equal to our log up to here. Never decreases, unless its disk has lost what it had. */
   match: LogIndex = 0
   /** The next entry to send; match < next. */
   next: LogIndex
@@ -44,6 +44,8 @@ export class Progress implements PeerProgress {
   /** A learner has caught up once it gets here soon enough (Raft thesis §4.2.1). */
   roundTarget: LogIndex = 0
   roundTicks = 0
+  /** The number of the last recovery that it told of; 0 when none. */
+  #recovery = 0
   /** Something was in flight at the last two heartbeats, and nothing moved in between. */
   #stalled = false
   #matchAtHeartbeat: LogIndex = 0
@@ -111,6 +113,20 @@ export class Progress implements PeerProgress {
   needSnapshot(): void {
     this.state = 'snapshot'
     this.#clearFlight()
+  }
+
+  /**
+   * Its disk has lost a part of what it acknowledged: nothing that it said before counts. Told again and
+   * again; each recovery is heard of once.
+   */
+  recovers(recovery: number, next: LogIndex): void {
+    if (recovery === this.#recovery) return
+    this.#recovery = recovery
+    this.match = 0
+    this.readRound = 0
+    this.commitSent = 0
+    this.probe()
+    this.next = next
   }
 
   /** Anything at all came from it. */

@@ -33,6 +33,24 @@ export function isQuorum(configuration: Configuration, isIn: (voter: NodeId) => 
   return quorumValue(configuration, (voter) => (isIn(voter) ? 1 : 0)) === 1
 }
 
+/**
+ * Whether those for whom `isIn` holds include a member of every majority that `self` may ever have been
+ * part of: then nothing was decided with its help that none of them knows of.
+ */
+export function meetsEveryMajorityOf(
+  self: NodeId,
+  configuration: Configuration,
+  isIn: (voter: NodeId) => boolean,
+): boolean {
+  const { voters, votersOutgoing } = configuration
+  return [voters, votersOutgoing].every((list) => {
+    if (list.length === 0) return true
+    const others = list.filter((id) => id !== self)
+    const voterCount = others.length + 1
+    return others.filter(isIn).length > voterCount - quorumSize(voterCount)
+  })
+}
+
 export type Tally = 'won' | 'lost' | 'pending'
 
 /** Where an election stands. It is lost as soon as the voters left cannot make a majority any more. */

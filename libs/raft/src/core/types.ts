@@ -42,7 +42,8 @@ export const MessageKind = {
   TIMEOUT_NOW: 9,
   READ_INDEX: 10,
   READ_INDEX_RESPONSE: 11,
-  SNAPSHOT: 12,
+  RECOVERY: 12,
+  RECOVERY_RESPONSE: 13,
 } as const
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind]
 
@@ -61,10 +62,11 @@ export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind]
  * | TIMEOUT_NOW | | | | | | | | |
  * | READ_INDEX | | | | | | | asker's number | |
  * | READ_INDEX_RESPONSE | read index | | | refused | | | asker's number | |
- * | SNAPSHOT | its last entry | its term | | | | | | 1: the configuration there, as an entry |
+ * | RECOVERY | last log index | | | | | | number of this recovery | |
+ * | RECOVERY_RESPONSE | that of the configuration | | a leader's commit | | 1: leads, with a commit of its term | | number, echoed | 1: the configuration, as an entry |
  *
- * The core of an APPEND's sender names the span only; the host puts the bytes in on the way out. A
- * SNAPSHOT is made by the receiver's host, when all of the snapshot's data has arrived.
+ * The sender's core names the span of an APPEND and the configuration only; the host puts the bytes in on
+ * the way out.
  */
 export interface RaftMessage {
   readonly kind: MessageKind

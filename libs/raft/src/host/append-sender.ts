@@ -1,6 +1,7 @@
 import { toError } from '@sluice/foundation'
 import {
   type Entry,
+  EntryKind,
   MessageKind,
   type NodeId,
   type RaftGroupId,
@@ -17,6 +18,8 @@ const NO_ENTRIES: readonly Entry[] = []
 export interface AppendSenderOwner {
   readonly id: RaftGroupId
   readonly log: GroupStorage
+  /** In force here, encoded. */
+  readonly configurationBytes: Uint8Array
   /** That in which this node leads now, if it does. */
   readonly leadingTerm: Term | undefined
   /** Something was put into the outbox outside of a turn. */
@@ -41,6 +44,10 @@ export class AppendSender {
   }
 
   send(message: RaftMessage): void {
+    if (message.kind === MessageKind.RECOVERY_RESPONSE) {
+      this.#add({ ...message, count: 1 }, [this.#configurationEntry(message)])
+      return
+    }
     if (message.kind !== MessageKind.APPEND || message.count === 0) {
       this.#add(message, NO_ENTRIES)
       return
@@ -59,6 +66,10 @@ export class AppendSender {
     void reading.then(() => {
       if (waiting.get(message.to) === reading) waiting.delete(message.to)
     })
+  }
+
+  #configurationEntry({ index, term }: RaftMessage): Entry {
+    return { index: index + 1, term, kind: EntryKind.CONFIGURATION, data: this.#owner.configurationBytes }
   }
 
   /** Entries that are no longer in memory: the disk answers later, and by then the term may have moved on. */

@@ -18,11 +18,13 @@ export interface RoutedMessage {
   /** Tells incarnations of a group id apart: taken from the group's uuid. */
   readonly incarnation: number
   readonly message: RaftMessage
+  /** Those that an APPEND names; a RECOVERY_RESPONSE's configuration. */
   readonly entries: readonly Entry[]
 }
 
 /*
- * Frame, little endian: version u8 = 2, then messages until the end; one without any is a sign of life:
+ * Frame, little endian: version u8 = 3 | epoch of the sender's process u32, then messages until the end; one
+ * without any is a sign of life:
  *
  *   group u32 | incarnation u32 | kind u8 | flags u8 (1 = reject) | pad u16 | term | index | logTerm | commit | hint |
  *   hintTerm | context (f64 each, non-negative safe integers) | count u32 | count × entry
@@ -30,7 +32,8 @@ export interface RoutedMessage {
  *
  * The sender is the link's peer and the receiver is this node: neither is on the wire.
  */
-const VERSION = 2
+const VERSION = 3
+const HEAD_BYTES = 5
 const MESSAGE_BYTES = 12 + 7 * 8 + 4
 const ENTRY_BYTES = 13
 const NO_ENTRIES: readonly Entry[] = []
@@ -52,13 +55,21 @@ export function messageSizeBytes(routed: RoutedMessage): number {
   return size
 }
 
-export function encodeFrame(messages: readonly RoutedMessage[]): Uint8Array {
-  let size = 1
+/** The start of its sender that a frame belongs to. @throws RaftDecodeError */
+export function epochOf(frame: Uint8Array): number {
+  if (frame.length < HEAD_BYTES || frame[0] !== VERSION) throw new RaftDecodeError('frame of another version')
+  return (frame[1]! | (frame[2]! << 8) | (frame[3]! << 16) | (frame[4]! << 24)) >>> 0
+}
+
+/** @param epoch of this process: u32 */
+export function encodeFrame(messages: readonly RoutedMessage[], epoch: number): Uint8Array {
+  let size = HEAD_BYTES
   for (const routed of messages) size += messageSizeBytes(routed)
   const bytes = new Uint8Array(size)
   const view = new DataView(bytes.buffer)
   view.setUint8(0, VERSION)
-  let at = 1
+  view.setUint32(1, epoch, true)
+  let at = HEAD_BYTES
   for (const { group, incarnation, message, entries } of messages) {
     view.setUint32(at, group, true)
     view.setUint32(at + 4, incarnation, true)
@@ -93,9 +104,10 @@ export function decodeFrame(
   link: { readonly from: NodeId; readonly to: NodeId },
 ): readonly RoutedMessage[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (bytes.length < 1 || view.getUint8(0) !== VERSION) throw new RaftDecodeError('frame of another version')
+  if (bytes.length < HEAD_BYTES || view.getUint8(0) !== VERSION)
+    throw new RaftDecodeError('frame of another version')
   const messages: RoutedMessage[] = []
-  let at = 1
+  let at = HEAD_BYTES
   while (at < bytes.length) {
     if (bytes.length - at < MESSAGE_BYTES) throw new RaftDecodeError('frame ends inside a message')
     const kind = view.getUint8(at + 8)
@@ -147,10 +159,7 @@ function natural(view: DataView, at: number): number {
   return value
 }
 
-/** SNAPSHOT is not for the wire: only data that has arrived and is checked makes one. */
-const MESSAGE_KINDS: ReadonlySet<number> = new Set(
-  Object.values(MessageKind).filter((kind) => kind !== MessageKind.SNAPSHOT),
-)
+const MESSAGE_KINDS: ReadonlySet<number> = new Set(Object.values(MessageKind))
 const ENTRY_KINDS: ReadonlySet<number> = new Set(Object.values(EntryKind))
 
 function isMessageKind(value: number): value is MessageKind {

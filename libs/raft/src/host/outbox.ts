@@ -23,11 +23,14 @@ interface Waiting {
 /** What all groups of a process want to say to their peers this turn: a frame a peer and priority, mostly. */
 export class Outbox {
   readonly #transport: RaftTransport
+  readonly #epoch: number
   readonly #byPeer = new Map<NodeId, Waiting>()
   readonly #spokenTo = new Set<NodeId>()
 
-  constructor(transport: RaftTransport) {
+  /** @param epoch of this process */
+  constructor(transport: RaftTransport, epoch: number) {
     this.#transport = transport
+    this.#epoch = epoch
   }
 
   add(routed: RoutedMessage): void {
@@ -59,7 +62,7 @@ export class Outbox {
 
   /** A sign of life, unless the peer has had one since the last call. */
   beat(peer: NodeId): void {
-    if (!this.#spokenTo.delete(peer)) this.#transport.send(peer, encodeFrame([]), 'urgent')
+    if (!this.#spokenTo.delete(peer)) this.#transport.send(peer, encodeFrame([], this.#epoch), 'urgent')
   }
 
   /** Sends what a turn may hold, and returns the rest. */
@@ -71,7 +74,7 @@ export class Outbox {
     for (let i = 0; i < messages.length; i++) {
       const size = messageSizeBytes(messages[i]!)
       if (frameBytes > 0 && frameBytes + size > FRAME_BYTES_MAX) {
-        this.#transport.send(peer, encodeFrame(messages.slice(start, i)), priority)
+        this.#transport.send(peer, encodeFrame(messages.slice(start, i), this.#epoch), priority)
         start = i
         frameBytes = 0
         if (turnBytes > TURN_BYTES_MAX) return messages.slice(i)
@@ -79,7 +82,11 @@ export class Outbox {
       frameBytes += size
       turnBytes += size
     }
-    this.#transport.send(peer, encodeFrame(start === 0 ? messages : messages.slice(start)), priority)
+    this.#transport.send(
+      peer,
+      encodeFrame(start === 0 ? messages : messages.slice(start), this.#epoch),
+      priority,
+    )
     return []
   }
 }

@@ -1,5 +1,5 @@
 import { invariant } from '@sluice/foundation'
-import type { ConfigurationChange } from '../core/configuration.js'
+import { type ConfigurationChange, encodeConfiguration } from '../core/configuration.js'
 import type { RaftCore } from '../core/core.js'
 import type { ConfigurationResult, ProposeResult } from '../core/leader.js'
 import type { PeerProgress } from '../core/progress.js'
@@ -29,6 +29,8 @@ export interface GroupHost {
   sendSnapshot(group: RaftGroup, peer: NodeId): void
   /** Who is in the group may have changed. */
   membersChanged(group: RaftGroup): void
+  /** What the disk had lost is there again. */
+  recovered(group: RaftGroup): void
   fatal(error: Error): void
 }
 
@@ -52,6 +54,7 @@ export class RaftGroup {
 
   #output: RaftOutput | undefined
   readonly #outstanding: Completion[] = []
+  #isRecovering: boolean
   #configurationIndex: LogIndex
   #closed = false
 
@@ -68,6 +71,7 @@ export class RaftGroup {
     this.machine = machine
     this.#core = core
     this.#host = host
+    this.#isRecovering = core.isRecovering
     this.#configurationIndex = core.configurationIndex
     this.#sender = new AppendSender(this, outbox)
     this.#applier = new Applier(this)
@@ -112,6 +116,15 @@ export class RaftGroup {
   /** In force here: the latest in the log, committed or not. */
   get configuration(): Configuration {
     return this.#core.configuration
+  }
+
+  get configurationBytes(): Uint8Array {
+    return encodeConfiguration(this.#core.configuration)
+  }
+
+  /** What the disk lost is not here again yet. */
+  get isRecovering(): boolean {
+    return this.#core.isRecovering
   }
 
   /** False while a change of the configuration is on its way. */
@@ -226,7 +239,8 @@ export class RaftGroup {
   /** Takes a snapshot that another member sent, unless the log has got as far by itself. */
   async restore(source: SnapshotSource): Promise<void> {
     const { meta } = source
-    const isNews = !this.#closed && !this.isLeader && meta.index > this.#core.commit
+    const mayTake = !this.#closed && !this.isLeader && !this.#core.isSilent
+    const isNews = mayTake && meta.index > this.#core.commit
     if (isNews) await this.#applier.restore(source)
     else await source.close()
     if (this.#closed) return
@@ -245,6 +259,10 @@ export class RaftGroup {
     if (this.#closed || !this.#core.hasOutput()) return
     const output = this.#core.take()
     this.#output = output
+    if (this.#isRecovering && !this.#core.isRecovering) {
+      this.#isRecovering = false
+      this.#host.recovered(this)
+    }
     if (output.persistId === 0) return
     const { hardState, snapshot, truncateFrom, entries } = output
     writes.push({

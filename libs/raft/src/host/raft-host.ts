@@ -4,7 +4,7 @@ import type { CoreConfig } from '../core/config.js'
 import { RaftCore } from '../core/core.js'
 import type { LogIndex, NodeId, RaftGroupId, SnapshotMeta } from '../core/types.js'
 import type { GroupStorage, LogStore, LogWrite } from '../storage/log-store.js'
-import { decodeFrame, incarnationOf, isMessageFrame } from './codec.js'
+import { decodeFrame, epochOf, incarnationOf, isMessageFrame } from './codec.js'
 import { Outbox, type RaftTransport } from './outbox.js'
 import { PeerWatch } from './peer-watch.js'
 import { type Completion, type GroupHost, RaftGroup } from './raft-group.js'
@@ -34,6 +34,11 @@ export const DEFAULT_TIMINGS: RaftTimings = {
 
 export interface RaftHostOptions {
   readonly nodeId: NodeId
+  /**
+   * Higher at every start of this node, u32: what an earlier process sent is not heard after the first word of a
+   * later one. Default 0, for a node that is never started again under its id.
+   */
+  readonly epoch?: number
   readonly store: LogStore
   readonly transport: RaftTransport
   readonly random: Random
@@ -49,6 +54,8 @@ export interface RaftHostOptions {
   /** Something broke that no retry mends: the process must end. */
   readonly onFatal: (error: Error) => void
   /** A snapshot could not be opened, or did not arrive; it is tried again. */
+  /** A group that was opened as recovering has back what its disk had lost. */
+  readonly onRecovered?: (group: RaftGroupId) => void
   readonly onSnapshotFailed?: (group: RaftGroupId, peer: NodeId, error: Error) => void
 }
 
@@ -62,6 +69,11 @@ export interface GroupSettings {
   readonly learners?: readonly NodeId[]
   /** What the state machine holds already, for example in a database. */
   readonly applied: LogIndex
+  /**
+   * The disk has lost a part of what was durable in this group: its log, or the end of it. It takes part again
+   * once enough others have told it what it may have forgotten; alone it never does. Default false.
+   */
+  readonly isRecovering?: boolean
   /** A snapshot that the machine was made from: the log follows it, when a crash came between the two. */
   readonly snapshot?: SnapshotMeta
   readonly machine: StateMachine
@@ -91,11 +103,13 @@ export class RaftHost implements GroupHost {
   readonly #incarnations = new Map<RaftGroupId, number>()
   /** Those that need ticks. */
   readonly #awake = new Set<RaftGroup>()
-  /** Ids whose last group was closed with writes on their way. */
-  readonly #held = new Set<RaftGroupId>()
+  /** Writes on their way that a group of this id must wait for, before it may say or do anything. */
+  readonly #held = new Map<RaftGroupId, number>()
   readonly #toWake = new Map<RaftGroup, NodeId>()
   /** Heard since the last beat, and in no group that this node knows the members of. */
   readonly #strangers = new Set<NodeId>()
+  /** Of the process that each peer runs now. */
+  readonly #epochs = new Map<NodeId, number>()
   readonly #snapshotRetries: { readonly group: RaftGroup; readonly peer: NodeId; ticksLeft: number }[] = []
   #dirty = new Set<RaftGroup>()
   #ticksToBeat = 0
@@ -107,7 +121,7 @@ export class RaftHost implements GroupHost {
     this.#options = options
     this.#timings = { ...DEFAULT_TIMINGS, ...options.timings }
     this.#scheduler = options.scheduler ?? eventLoop
-    this.#outbox = new Outbox(options.transport)
+    this.#outbox = new Outbox(options.transport, options.epoch ?? 0)
     this.#watch = new PeerWatch({
       silentTicksMax: this.#timings.electionTicks,
       onDown: (peer) => this.#onPeerDown(peer),
@@ -169,6 +183,7 @@ export class RaftHost implements GroupHost {
       log,
       hardState: log.hardState,
       applied: settings.applied,
+      ...(settings.isRecovering === undefined ? {} : { isRecovering: settings.isRecovering }),
     })
     const group = new RaftGroup({ core, log, machine: settings.machine, host: this, outbox: this.#outbox })
     this.#groups.set(settings.id, group)
@@ -204,11 +219,15 @@ export class RaftHost implements GroupHost {
    */
   receive(from: NodeId, frame: Uint8Array): void {
     if (this.#stopped) return
-    if (!this.#watch.heard(from)) this.#strangers.add(from)
     if (!isMessageFrame(frame)) {
+      this.#hear(from)
       this.#options.snapshots?.receive(from, frame)
       return
     }
+    const epoch = epochOf(frame)
+    if (epoch < (this.#epochs.get(from) ?? 0)) return
+    this.#epochs.set(from, epoch)
+    this.#hear(from)
     for (const { group, incarnation, message, entries } of decodeFrame(frame, {
       from,
       to: this.#options.nodeId,
@@ -294,6 +313,10 @@ export class RaftHost implements GroupHost {
     )
   }
 
+  recovered(group: RaftGroup): void {
+    this.#options.onRecovered?.(group.id)
+  }
+
   fatal(error: Error): void {
     this.#options.onFatal(error)
   }
@@ -318,6 +341,7 @@ export class RaftHost implements GroupHost {
       ],
       () => undefined,
     )
+    this.#holdUntilDurable(log.id)
   }
 
   /**
@@ -325,8 +349,13 @@ export class RaftHost implements GroupHost {
    * writes are on their way says and does nothing before they are.
    */
   #holdUntilDurable(id: RaftGroupId): void {
-    this.#held.add(id)
+    this.#held.set(id, (this.#held.get(id) ?? 0) + 1)
     this.#options.store.append([], () => {
+      const left = this.#held.get(id)! - 1
+      if (left > 0) {
+        this.#held.set(id, left)
+        return
+      }
       this.#held.delete(id)
       const group = this.#groups.get(id)
       if (group !== undefined && !this.#stopped) this.markDirty(group)
@@ -369,6 +398,10 @@ export class RaftHost implements GroupHost {
       else group.unreachable(peer)
       group.wake()
     }
+  }
+
+  #hear(from: NodeId): void {
+    if (!this.#watch.heard(from)) this.#strangers.add(from)
   }
 
   /** A group here that waits to be added may have fallen asleep without this node: who adds it must know that it is there. */

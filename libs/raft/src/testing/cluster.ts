@@ -81,6 +81,25 @@ export class Cluster implements ReplicaFinder {
     return this.node(node)?.store.durable(incarnation.id, incarnation.uuid)
   }
 
+  lostDisk(incarnation: GroupIncarnation, node: NodeId): ObservedDisk | undefined {
+    return this.node(node)?.store.lost(incarnation.id, incarnation.uuid)
+  }
+
+  hasLost(node: NodeId): boolean {
+    return this.node(node)?.hasLost === true
+  }
+
+  /** A member of some group has not got back yet what its disk lost. */
+  get isRecovering(): boolean {
+    return this.groupIds.some((group) => {
+      const incarnation = this.incarnation(group)
+      const leader = this.leader(group)
+      const counts = (node: SimNode): boolean =>
+        leader === undefined || membersOf(leader.configuration).includes(node.id)
+      return this.liveNodes.some((node) => node.isRecovering(incarnation) && counts(node))
+    })
+  }
+
   replicas(incarnation: GroupIncarnation): readonly SimReplica[] {
     const found: SimReplica[] = []
     for (const node of this.#nodes) {
@@ -111,9 +130,14 @@ export class Cluster implements ReplicaFinder {
     return [incarnation.initial, ...this.replicas(incarnation).map(({ configuration }) => configuration)]
   }
 
-  /** The group can elect a leader although some nodes are gone for ever. */
-  canLive({ voters, votersOutgoing, promotable }: Configuration, without?: NodeId): boolean {
-    const isThere = (id: NodeId): boolean => id !== without && this.node(id)?.isDestroyed === false
+  /** The group can elect a leader although some nodes are gone for ever, and others have lost their logs. */
+  canLive(group: number, configuration: Configuration, without?: NodeId): boolean {
+    const { voters, votersOutgoing, promotable } = configuration
+    const incarnation = this.incarnation(group)
+    const isThere = (id: NodeId): boolean => {
+      const node = id === without ? undefined : this.node(id)
+      return node?.isDestroyed === false && !node.isRecovering(incarnation)
+    }
     const majority = (ids: readonly NodeId[]): boolean => 2 * ids.filter(isThere).length > ids.length
     // A learner may have been found fit just before it went: it becomes a voter all the same.
     const isLively = majority(voters) && majority([...voters, ...promotable])

@@ -104,9 +104,12 @@ const MEMBERSHIP = [
   'destroy',
 ] as const satisfies readonly DecisionKind[]
 
+/** A node that has lost its log may need what the others have compacted. */
+const LOSSES = ['loseLog'] as const satisfies readonly DecisionKind[]
+
 /** Operations, as opposed to faults. */
 export function isOperation(kind: DecisionKind): boolean {
-  return [...OPERATIONS, ...MEMBERSHIP].some((operation) => operation === kind)
+  return [...OPERATIONS, ...MEMBERSHIP, ...LOSSES].some((operation) => operation === kind)
 }
 
 /** Some runs are calm and some are not, each in its own way. */
@@ -156,10 +159,12 @@ function drawWeights(random: Random, snapshots: boolean): Conditions['weights'] 
   if (weights.crashAll !== undefined) weights.crashAll = 0.5
   draw(OPERATIONS, part)
   if (snapshots && random.below(4) > 0) draw(MEMBERSHIP, 0.7)
+  if (snapshots) draw(LOSSES, 0.5)
   // A log that is never compacted needs no snapshots.
   if (random.below(4) > 0) weights.compact = 8
   // Groups that come and go, or whose leader does, all the time get nothing done.
-  for (const rare of ['recreate', 'destroy'] as const) if (weights[rare] !== undefined) weights[rare] = 0.1
+  for (const rare of ['recreate', 'destroy', 'loseLog'] as const)
+    if (weights[rare] !== undefined) weights[rare] = 0.1
   for (const rare of ['transfer', 'campaign', 'reopen'] as const)
     if (weights[rare] !== undefined) weights[rare] = 0.5
   return weights

@@ -1,4 +1,5 @@
 import { invariant, SeededRandom } from '@sluice/foundation'
+import { encodeConfiguration } from '../core/configuration.js'
 import type { CoreConfig } from '../core/config.js'
 import { RaftCore } from '../core/core.js'
 import type { Proposal, ProposeResult } from '../core/leader.js'
@@ -122,6 +123,11 @@ export class CoreDriver {
   }
 
   #fill(message: RaftMessage): Envelope {
+    if (message.kind === MessageKind.RECOVERY_RESPONSE) {
+      const data = encodeConfiguration(this.core.configuration)
+      const entry = { index: message.index + 1, term: message.term, kind: EntryKind.CONFIGURATION, data }
+      return { message: { ...message, count: 1 }, entries: [entry] }
+    }
     const entries =
       message.kind === MessageKind.APPEND && message.count > 0
         ? this.log.slice(message.index + 1, message.index + message.count)

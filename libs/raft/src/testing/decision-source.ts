@@ -138,7 +138,8 @@ export class DecisionSource {
   }
 
   #drawForProcess(
-    kind: 'crash' | 'crashInTurn' | 'crashAll' | 'stop' | 'destroy' | 'pause' | 'clock' | 'diskStall',
+    kind:
+      'crash' | 'crashInTurn' | 'crashAll' | 'stop' | 'destroy' | 'loseLog' | 'pause' | 'clock' | 'diskStall',
     node: number,
   ): Unplaced {
     const random = this.#random
@@ -154,6 +155,8 @@ export class DecisionSource {
         return { kind, node, ms: this.#ms(300) }
       case 'destroy':
         return { kind, node, joint: random.below(2) }
+      case 'loseLog':
+        return { kind, node, ms: this.#ms(300), machine: random.below(2) }
       case 'pause':
         return { kind, node, ms: this.#ms(400), ticksFirst: random.below(2) }
       case 'clock':

@@ -27,6 +27,8 @@ const FIELDS = {
   crashAll: ['ms', 'kept'],
   stop: ['node', 'ms'],
   destroy: ['node', 'joint'],
+  // The log is gone after the restart, what was synced too; with `machine` 1 the machine's own state is not.
+  loseLog: ['node', 'ms', 'machine'],
   pause: ['node', 'ms', 'ticksFirst'],
   clock: ['node', 'percent'],
   diskStall: ['node', 'ms'],

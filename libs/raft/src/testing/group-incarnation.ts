@@ -12,6 +12,8 @@ import type {
 /** Where a group's replicas are found. */
 export interface ReplicaFinder {
   disk(incarnation: GroupIncarnation, node: NodeId): ObservedDisk | undefined
+  lostDisk(incarnation: GroupIncarnation, node: NodeId): ObservedDisk | undefined
+  hasLost(node: NodeId): boolean
   replicas(incarnation: GroupIncarnation): Iterable<ObservedReplica>
 }
 
@@ -60,6 +62,14 @@ export class GroupIncarnation implements ObservedGroup {
 
   disk(node: NodeId): ObservedDisk | undefined {
     return this.#finder.disk(this, node)
+  }
+
+  lostDisk(node: NodeId): ObservedDisk | undefined {
+    return this.#finder.lostDisk(this, node)
+  }
+
+  hasLost(node: NodeId): boolean {
+    return this.#finder.hasLost(node)
   }
 
   replicas(): Iterable<ObservedReplica> {

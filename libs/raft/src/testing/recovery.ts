@@ -130,7 +130,8 @@ export class Recovery {
   }
 
   #whatDiffers(): string | undefined {
-    if (this.#operator.isReplacing) return 'a node that is gone is still a member'
+    const [group] = this.#operator.groupsWithGone
+    if (group !== undefined) return this.#describe(group, 'still has a member that is gone')
     for (const group of this.#cluster.groupIds) {
       const why = this.#whatDiffersIn(group)
       if (why !== undefined) return this.#describe(group, why)
@@ -151,6 +152,7 @@ export class Recovery {
     if (members.length !== present.length) return 'is not open everywhere'
     const { term } = leader.group.state
     for (const member of members) {
+      if (member.group.isRecovering) return `has not recovered on ${member.node}`
       if (member.group.state.term !== term) return `is in another term on ${member.node}`
       if (member.log.lastIndex !== log.lastIndex) return `has another log on ${member.node}`
       if (member.group.applied !== log.lastIndex) return `is not applied on ${member.node}`

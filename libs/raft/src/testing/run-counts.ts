@@ -16,6 +16,7 @@ export interface RunCounts {
   compactions: number
   crashes: number
   nodesReplaced: number
+  logsLost: number
   groupsRecreated: number
   framesReplayed: number
   framesDamaged: number
@@ -40,6 +41,7 @@ export function noCounts(): RunCounts {
     compactions: 0,
     crashes: 0,
     nodesReplaced: 0,
+    logsLost: 0,
     groupsRecreated: 0,
     framesReplayed: 0,
     framesDamaged: 0,

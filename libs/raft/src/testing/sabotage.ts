@@ -8,6 +8,7 @@ export const SABOTAGES = [
   'acknowledges-before-commit',
   'snapshots-miss-an-entry',
   'never-answers-reads',
+  'hides-lost-logs',
 ] as const
 
 export type Sabotage = (typeof SABOTAGES)[number]

@@ -28,6 +28,8 @@ export class SimNode {
   readonly store: SimStore
   /** It is gone for ever; its disk is remembered as it was. */
   isDestroyed = false
+  /** Its disk has lost what was synced, at some time. */
+  hasLost = false
   readonly #around: Surroundings
   readonly #random: Random
   readonly #machineDisks = new Map<number, MachineDisk>()
@@ -49,6 +51,8 @@ export class SimNode {
   #heardAtTick = new Map<NodeId, number>()
   /** The process dies in the turn that sends more frames than this. */
   #sendsLeft: number | undefined
+  /** Tags of the groups whose logs this node had, and lost. */
+  readonly #recovering = new Set<number>()
   #dies: (() => void) | undefined
 
   constructor(id: NodeId, around: Surroundings, streams: { readonly disk: Random; readonly node: Random }) {
@@ -105,6 +109,22 @@ export class SimNode {
   stop(): void {
     this.#host?.stop()
     this.crash(1)
+  }
+
+  /** The process ends, and the log is gone. With the machine's state it goes on from there. */
+  loseLog(keepsMachine: boolean): void {
+    this.crash(0)
+    // Of a group that it had nothing of, it can have promised nothing.
+    for (const { id, uuid, tag } of this.#around.groups())
+      if (this.store.durable(id, uuid) !== undefined) this.#recovering.add(tag)
+    this.store.lose()
+    this.hasLost = true
+    if (!keepsMachine) this.#machineDisks.clear()
+  }
+
+  /** It has not got back what it lost in this group. */
+  isRecovering({ tag }: GroupIncarnation): boolean {
+    return this.#recovering.has(tag)
   }
 
   destroy(): void {
@@ -253,6 +273,8 @@ export class SimNode {
     const { heartbeatTicks, quiesceTicks, limits, snapshots } = conditions
     const host: RaftHost = new RaftHost({
       nodeId: this.id,
+      epoch: this.#processes,
+      onRecovered: (group) => this.#recovered(group),
       store: this.store,
       transport: { send: (peer, frame) => this.#send(host, peer, frame) },
       random: this.#random,
@@ -314,7 +336,8 @@ export class SimNode {
       applied: (entry, previous) => late.replica!.entryApplied(entry, previous),
       snapshot: (meta, about) => late.replica!.snapshotTaken(meta, about),
     })
-    const snapshot = startsFromSnapshot ? disk.snapshot?.meta : disk.restored
+    const isRecovering = this.#recovering.has(tag) && sabotage !== 'hides-lost-logs'
+    const snapshot = startsFromSnapshot || isRecovering ? disk.snapshot?.meta : disk.restored
     const group = host.openGroup({
       id,
       uuid,
@@ -322,6 +345,7 @@ export class SimNode {
       voters: isFirst ? initial.voters : [],
       learners: isFirst ? initial.learners : [],
       applied: machine.state.applied,
+      isRecovering,
       ...(snapshot === undefined ? {} : { snapshot }),
       machine: conditions.snapshots ? machine.withSnapshots() : machine,
     })
@@ -337,6 +361,13 @@ export class SimNode {
       silentTicks: (peer) => this.#ticks - (this.#heardAtTick.get(peer) ?? 0),
     })
     this.#replicas.set(id, late.replica)
+  }
+
+  #recovered(id: RaftGroupId): void {
+    const replica = this.#replicas.get(id)
+    if (replica === undefined) return
+    this.#recovering.delete(replica.incarnation.tag)
+    this.store.recovered(id)
   }
 
   #forgetOther(host: RaftHost, { id, uuid }: GroupIncarnation): void {

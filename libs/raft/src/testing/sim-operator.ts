@@ -25,8 +25,9 @@ export class SimOperator {
     this.#around = around
   }
 
-  get isReplacing(): boolean {
-    return this.#replacements.some(({ gone }) => this.#groupsWith(gone).length > 0)
+  /** Groups in which a node that is gone for ever is not replaced yet. */
+  get groupsWithGone(): readonly number[] {
+    return this.#replacements.flatMap(({ gone }) => this.#groupsWith(gone))
   }
 
   /** True when the decision was an operator's. */
@@ -65,6 +66,9 @@ export class SimOperator {
         return true
       case 'destroy':
         this.#replaceNode(decision)
+        return true
+      case 'loseLog':
+        this.#loseLog(decision)
         return true
       default:
         return false
@@ -137,7 +141,11 @@ export class SimOperator {
       ...change,
       context,
     }
-    if (refusalOf(configuration) !== undefined || !this.#cluster.canLive(configuration)) return
+    if (
+      refusalOf(configuration) !== undefined ||
+      !this.#cluster.canLive(leader.incarnation.id, configuration)
+    )
+      return
     const outcome = leader.group.changeConfiguration({ ...change, context })
     if (outcome.kind !== 'accepted') return
     this.#asked.push({ tag, configuration: leader.configuration })
@@ -176,22 +184,35 @@ export class SimOperator {
     // It may have been about to take another one's place itself.
     for (const earlier of this.#replacements) if (earlier.by === target.id) earlier.by = replacement.id
     this.#replacements.push({ gone: target.id, by: replacement.id, joint: joint > 0 })
-    this.#keepReplacing()
+    if (this.#replacements.length === 1) this.#keepReplacing()
+  }
+
+  /** A disk has lost its log. One at a time: what is on no other disk is lost for good. */
+  #loseLog({ node, ms, machine }: DecisionOf<'loseLog'>): void {
+    const target = this.#cluster.node(node)
+    if (target?.isDestroyed !== false || !this.#canSpare(target.id)) return
+    target.loseLog(machine > 0)
+    this.#around.counts.logsLost++
+    this.#around.later(ms, () => {
+      if (!target.isUp && !target.isDestroyed) target.start()
+    })
   }
 
   #canSpare(id: NodeId): boolean {
+    if (this.#cluster.isRecovering) return false
     return this.#cluster.groupIds.every((group) => {
       const { tag } = this.#cluster.incarnation(group)
       const asked = this.#asked.filter((change) => change.tag === tag)
       const all = [...this.#cluster.configurations(group), ...asked.map((change) => change.configuration)]
       return all.every(
-        (configuration) => configuration.voters.length === 0 || this.#cluster.canLive(configuration, id),
+        (configuration) =>
+          configuration.voters.length === 0 || this.#cluster.canLive(group, configuration, id),
       )
     })
   }
 
+  /** To the end: a change that was seen in force at a leader may be lost with it. */
   #keepReplacing(): void {
-    if (!this.isReplacing) return
     for (const replacement of this.#replacements)
       for (const group of this.#groupsWith(replacement.gone)) this.#replaceIn(group, replacement)
     this.#around.later(REPLACE_EVERY_MS, () => this.#keepReplacing())

@@ -37,6 +37,8 @@ export class SimStore implements LogStore {
   readonly #parts: SimStoreParts
   #logs = new Map<RaftGroupId, SimLog>()
   readonly #durable = new Map<RaftGroupId, DurableLog>()
+  /** What was synced of each group when the disk lost it, until the group has recovered. */
+  readonly #lost = new Map<RaftGroupId, DurableLog>()
   #orders: Order[] = []
   /** Of the orders, those that the sync under way covers; 0 when none is. */
   #syncing = 0
@@ -88,6 +90,24 @@ export class SimStore implements LogStore {
   durable(id: RaftGroupId, uuid: Uint8Array): DurableLog | undefined {
     const durable = this.#durable.get(id)
     return durable !== undefined && sameBytes(durable.uuid, uuid) ? durable : undefined
+  }
+
+  /** What was synced of a group of this incarnation, and is lost. */
+  lost(id: RaftGroupId, uuid: Uint8Array): DurableLog | undefined {
+    const lost = this.#lost.get(id)
+    return lost !== undefined && sameBytes(lost.uuid, uuid) ? lost : undefined
+  }
+
+  /** Nothing is left on the disk. Only when the process is down. */
+  lose(): void {
+    for (const [id, durable] of this.#durable) this.#lost.set(id, durable)
+    this.#durable.clear()
+    this.#logs = new Map()
+  }
+
+  /** What the group had lost is there again, or the group is not. */
+  recovered(id: RaftGroupId): void {
+    this.#lost.delete(id)
   }
 
   /** No sync ends before this time. */

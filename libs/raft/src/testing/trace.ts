@@ -93,7 +93,8 @@ const KINDS = [
   'timeout-now',
   'read-index',
   'read-index-response',
-  'snapshot',
+  'recovery',
+  'recovery-response',
 ]
 
 function timeOf(atMs: number): string {

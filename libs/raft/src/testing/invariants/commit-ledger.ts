@@ -32,18 +32,21 @@ export class CommitLedger implements InvariantCheck {
     return this.#configurations.findLast((change) => change.index <= index)!.configuration
   }
 
-  /** A leader hands out what it commits before others hear of it. */
+  /**
+   * A leader hands out what it commits before others hear of it, and may not lead any more then, if the entry
+   * removed it; what was applied is in its log.
+   */
   stepped(replica: ObservedReplica): void {
-    if (replica.role === Role.LEADER) this.#record(replica)
+    this.#record(replica, replica.role === Role.LEADER ? replica.commit : replica.applied)
   }
 
   settled(replica: ObservedReplica): void {
-    this.#record(replica)
+    this.#record(replica, replica.commit)
   }
 
   /** Adds what nobody had committed before. */
-  #record(replica: ObservedReplica): void {
-    for (let index = this.lastIndex + 1; index <= replica.commit; index++) {
+  #record(replica: ObservedReplica, commit: LogIndex): void {
+    for (let index = this.lastIndex + 1; index <= commit; index++) {
       const entry = replica.log.entry(index)
       if (entry === undefined) return
       this.#entries.push({

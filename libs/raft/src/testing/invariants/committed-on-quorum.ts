@@ -20,11 +20,14 @@ export function committedOnQuorum(group: ObservedGroup): InvariantCheck {
       const entryTerm = log.term(index)
       const holders = new Set<NodeId>()
       const has = (voter: NodeId): boolean => {
-        const durable = group.disk(voter)?.log
-        if (durable === undefined) return false
-        if (durable.compactedIndex <= index && durable.term(index) !== entryTerm) return false
-        holders.add(voter)
-        return true
+        // What a disk has lost was there; its node may not vote before it is there again.
+        const disks = [group.disk(voter), group.lostDisk(voter)]
+        const isThere = disks.some((disk) => {
+          if (disk === undefined) return false
+          return disk.log.compactedIndex > index || disk.log.term(index) === entryTerm
+        })
+        if (isThere) holders.add(voter)
+        return isThere
       }
       const onQuorum = isQuorum(configuration, has)
       holds(onQuorum, 'committed on a quorum', () => {

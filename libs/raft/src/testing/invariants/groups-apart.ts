@@ -16,7 +16,7 @@ export function groupsApart(group: ObservedGroup): InvariantCheck {
     const { node, configuration, log } = replica
     for (const peer of membersOf(configuration)) {
       const progress = replica.progress(peer)
-      if (progress === undefined || progress.isLost) continue
+      if (progress === undefined || progress.isLost || group.lostDisk(peer) !== undefined) continue
       holds(
         (group.disk(peer)?.log.lastIndex ?? 0) >= log.lastIndex,
         'a group sleeps when its members have everything',

@@ -1,20 +1,25 @@
 import { membersOf } from '../../core/configuration.js'
-import { type LogIndex, type NodeId, Role, type Term } from '../../core/types.js'
+import { type Configuration, type LogIndex, type NodeId, Role, type Term } from '../../core/types.js'
 import { holds, type InvariantCheck, type ObservedGroup, type ObservedReplica } from './invariant-check.js'
 
 /**
  * I11. compacted ≤ applied ≤ commit ≤ last, and nothing is applied that is not durable here; at a leader
  * match < next and match ≤ last, and a match never decreases within a term (Raft paper, figure 2:
- * "increases monotonically"). Where logs are kept for the slowest member, none ever needs a snapshot.
+ * "increases monotonically"), unless the peer's disk has lost what it had. Where logs are kept for the slowest member, none ever needs a snapshot.
  */
-export function indexOrder(group: Pick<ObservedGroup, 'keepsLogs'>): InvariantCheck {
-  const leaderships = new Map<NodeId, { opening: number; term: Term; matches: Map<NodeId, LogIndex> }>()
+export function indexOrder(group: Pick<ObservedGroup, 'keepsLogs' | 'hasLost'>): InvariantCheck {
+  const leaderships = new Map<
+    NodeId,
+    { opening: number; term: Term; configuration: Configuration; matches: Map<NodeId, LogIndex> }
+  >()
 
-  function matchesOf({ node, opening, term }: ObservedReplica): Map<NodeId, LogIndex> {
+  function matchesOf({ node, opening, term, configuration }: ObservedReplica): Map<NodeId, LogIndex> {
     const known = leaderships.get(node)
-    if (known?.opening === opening && known.term === term) return known.matches
+    // With another configuration, a member may have left and come back since the last look.
+    if (known?.opening === opening && known.term === term && known.configuration === configuration)
+      return known.matches
     const matches = new Map<NodeId, LogIndex>()
-    leaderships.set(node, { opening, term, matches })
+    leaderships.set(node, { opening, term, configuration, matches })
     return matches
   }
 
@@ -29,7 +34,7 @@ export function indexOrder(group: Pick<ObservedGroup, 'keepsLogs'>): InvariantCh
     const about = (): string => `${replica.node} of ${peer} in ${replica.term}: ${match}, ${next}`
     holds(match < next, 'match < next', about)
     holds(match <= replica.log.lastIndex, 'match ≤ last', about)
-    holds(match >= (matches.get(peer) ?? 0), 'a match never decreases', about)
+    if (!group.hasLost(peer)) holds(match >= (matches.get(peer) ?? 0), 'a match never decreases', about)
     if (group.keepsLogs) holds(state !== 'snapshot', 'nobody compacts what a member needs', about)
     matches.set(peer, match)
   }

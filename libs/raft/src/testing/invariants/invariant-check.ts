@@ -60,6 +60,10 @@ export interface ObservedGroup {
   readonly electionTicks: number
   /** What is synced on a node's disk; those that are gone for ever count as they were. */
   disk(node: NodeId): ObservedDisk | undefined
+  /** What was synced on a node's disk, which lost it, as long as the node has not recovered. */
+  lostDisk(node: NodeId): ObservedDisk | undefined
+  /** A node's disk has lost what was synced, at some time. */
+  hasLost(node: NodeId): boolean
   /** The replicas that run. */
   replicas(): Iterable<ObservedReplica>
 }

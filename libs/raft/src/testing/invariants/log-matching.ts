@@ -1,4 +1,4 @@
-import type { Entry, LogIndex, NodeId, Term } from '../../core/types.js'
+import { type Entry, type LogIndex, MessageKind, type NodeId, type Term } from '../../core/types.js'
 import type { MemoryLog } from '../../storage/memory-log.js'
 import { fingerprint } from './fingerprint.js'
 import { holds, type InvariantCheck } from './invariant-check.js'
@@ -37,6 +37,7 @@ export function logMatching(): InvariantCheck {
       forChanged(disk.log, disk.log.takeChangedFrom(), (entry, previousTerm) => record(entry, previousTerm))
     },
     sent({ node }, message, entries) {
+      if (message.kind !== MessageKind.APPEND) return
       let previousTerm = message.logTerm
       for (const entry of entries) {
         check(node, entry, previousTerm)

@@ -48,9 +48,11 @@ export function onlyVotersCount(): InvariantCheck {
 
   return {
     stepped(replica) {
+      if (replica.role === Role.LEADER) checkLeader(replica)
+    },
+    settled(replica) {
       const { node, role, configuration } = replica
-      if (role === Role.LEADER) checkLeader(replica)
-      else if (!isVoterIn(configuration, node) && role !== Role.LEARNER)
+      if (!isVoterIn(configuration, node) && role !== Role.LEARNER && role !== Role.LEADER)
         holds(maySeekVotes(replica), 'who is no voter is a learner', () => `${node}: role ${role}`)
     },
     sent(replica, message) {

@@ -80,8 +80,10 @@ function detailsText(message: RaftMessage, entries: readonly Entry[]): string {
       return ''
     case MessageKind.READ_INDEX_RESPONSE:
       return reject ? ' refused' : ` index=${index}`
-    case MessageKind.SNAPSHOT:
-      return ` last=${index}/${logTerm}`
+    case MessageKind.RECOVERY:
+      return ` last=${index}`
+    case MessageKind.RECOVERY_RESPONSE:
+      return hint === 1 ? ` leads commit=${commit}` : ''
     default:
       return unreachable(kind)
   }

@@ -1,10 +1,4 @@
-import {
-  type Entry,
-  MessageKind,
-  type NodeId,
-  type RaftMessage,
-  type SnapshotMeta,
-} from '../../core/types.js'
+import type { Entry, NodeId, RaftMessage, SnapshotMeta } from '../../core/types.js'
 import { kindName, messageText, snapshotText } from './message-text.js'
 
 /** What travels between two nodes: a message with its entries, or a snapshot. */
@@ -24,6 +18,6 @@ export function parcelText({ from, to, content }: Parcel): string {
 
 /** As commands name it: `append-response`. */
 export function parcelKind({ content }: Parcel): string {
-  const kind = content.kind === 'message' ? content.message.kind : MessageKind.SNAPSHOT
-  return kindName(kind).toLowerCase().replaceAll('_', '-')
+  if (content.kind === 'snapshot') return 'snapshot'
+  return kindName(content.message.kind).toLowerCase().replaceAll('_', '-')
 }

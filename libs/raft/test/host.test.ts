@@ -48,6 +48,16 @@ describe('a group of hosts', () => {
     expect(hosts.node(1).host.group(GROUP)).toBeUndefined()
   })
 
+  test('a peer with which no group is shared any more gets no signs of life', async () => {
+    const hosts = await cluster()
+    hosts.takeFrames()
+    await hosts.tick()
+    expect(hosts.takeFrames().some(({ from, to }) => from === 1 && to === 3)).toBe(true)
+    hosts.node(1).host.closeGroup(GROUP)
+    hosts.node(1).host.tick()
+    expect(hosts.takeFrames()).toEqual([])
+  })
+
   test('messages for another incarnation of a group are dropped', async () => {
     const hosts = await cluster()
     hosts.stop(3)

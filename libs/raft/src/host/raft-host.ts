@@ -112,6 +112,8 @@ export class RaftHost implements GroupHost {
   readonly #epochs = new Map<NodeId, number>()
   readonly #snapshotRetries: { readonly group: RaftGroup; readonly peer: NodeId; ticksLeft: number }[] = []
   #dirty = new Set<RaftGroup>()
+  /** A group was closed or changed its members: some peers may share no group with this node any more. */
+  #peersMayLeave = false
   #ticksToBeat = 0
   #scheduled = false
   #stopped = false
@@ -204,7 +206,7 @@ export class RaftHost implements GroupHost {
     this.#awake.delete(group)
     this.#toWake.delete(group)
     this.#options.snapshots?.cancel(id)
-    this.#watch.retain(this.#members())
+    this.#peersMayLeave = true
   }
 
   /** Stops a group and forgets its log. The id may come back with another uuid only. */
@@ -269,6 +271,7 @@ export class RaftHost implements GroupHost {
         if (!(isStalled && group.isLeader)) group.tick()
         if (group.isQuiesced) this.#awake.delete(group)
       }
+      this.#forgetPeers()
       this.#watch.tick()
       this.#wakeSome()
       this.#retrySnapshots()
@@ -293,7 +296,7 @@ export class RaftHost implements GroupHost {
 
   membersChanged(group: RaftGroup): void {
     this.#watch.add(this.#othersIn(group))
-    this.#watch.retain(this.#members())
+    this.#peersMayLeave = true
   }
 
   sendSnapshot(group: RaftGroup, peer: NodeId): void {
@@ -362,10 +365,14 @@ export class RaftHost implements GroupHost {
     })
   }
 
-  #members(): Set<NodeId> {
+  /** Once a tick: it looks at every group, and thousands change their members or are closed at a time. */
+  #forgetPeers(): void {
+    if (!this.#peersMayLeave) return
+    this.#peersMayLeave = false
     const members = new Set<NodeId>()
-    for (const group of this.#groups.values()) for (const id of this.#othersIn(group)) members.add(id)
-    return members
+    for (const group of this.#groups.values())
+      for (const id of membersOf(group.configuration)) members.add(id)
+    this.#watch.retain(members)
   }
 
   #othersIn(group: RaftGroup): readonly NodeId[] {

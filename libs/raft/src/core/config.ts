@@ -1,5 +1,6 @@
 import { invariant, type Random } from '@sluice/foundation'
 import type { Configuration, HardState, LogIndex, LogView, NodeId, RaftGroupId } from './types.js'
+import type { ConfigurationPool } from './configuration-pool.js'
 import { refusalOf, simpleConfiguration } from './configuration.js'
 
 export interface CoreConfig {
@@ -9,22 +10,10 @@ export interface CoreConfig {
   readonly voters: readonly NodeId[]
   /** The group's first learners: they receive the log, but never count. */
   readonly learners?: readonly NodeId[]
-  /** Ticks without a leader before an election, plus a random part of up to the same length. Default 10. */
-  readonly electionTicks?: number
-  /** Ticks between two heartbeats; below `electionTicks`. Default 1. */
-  readonly heartbeatTicks?: number
-  /** Appends sent to a peer and not answered. Default 64. */
-  readonly inflightMessagesMax?: number
-  /** The same in bytes; an append may start below it and go beyond. Default 8 MiB. */
-  readonly inflightBytesMax?: number
-  /** One append holds so much, or a single larger entry. Four times this is applied at a time. Default 1 MiB. */
-  readonly appendBytesMax?: number
-  /** Proposals beyond this much that is not committed are refused, unless nothing is. Default 64 MiB. */
-  readonly uncommittedBytesMax?: number
-  /** Reads that wait for their index; more are refused. Default 10,000. */
-  readonly readsMax?: number
-  /** A leader with nothing to do for so many ticks sends no more heartbeats until something happens. 0, the default: never. */
-  readonly quiesceTicks?: number
+  /** Made once for all groups of a process. */
+  readonly limits?: CoreLimits
+  /** Shared by the groups of a process. */
+  readonly configurations?: ConfigurationPool
   readonly random: Random
   readonly log: LogView
   /** As recovered; all of `log` is durable. */
@@ -36,34 +25,40 @@ export interface CoreConfig {
 }
 
 export interface CoreLimits {
+  /** Ticks without a leader before an election, plus a random part of up to the same length. Default 10. */
   readonly electionTicks: number
+  /** Ticks between two heartbeats; below `electionTicks`. Default 1. */
   readonly heartbeatTicks: number
+  /** Appends sent to a peer and not answered. Default 64. */
   readonly inflightMessagesMax: number
+  /** The same in bytes; an append may start below it and go beyond. Default 8 MiB. */
   readonly inflightBytesMax: number
+  /** One append holds so much, or a single larger entry. Four times this is applied at a time. Default 1 MiB. */
   readonly appendBytesMax: number
+  /** Proposals beyond this much that is not committed are refused, unless nothing is. Default 64 MiB. */
   readonly uncommittedBytesMax: number
+  /** Reads that wait for their index; more are refused. Default 10,000. */
   readonly readsMax: number
+  /** A leader with nothing to do for so many ticks sends no more heartbeats until something happens. 0, the default: never. */
   readonly quiesceTicks: number
 }
 
 const MIB = 1024 * 1024
 
-/** The limits of a configuration that is checked. */
-export function limitsOf(config: CoreConfig): CoreLimits {
-  invariant(config.applied >= config.log.compactedIndex, 'what is compacted has been applied')
-  invariant(config.applied <= config.log.lastIndex, 'what was applied is in the log, or its disk lost data')
+/** The limits given, checked, and the usual ones in place of those that are not. */
+export function limitsOf(given: Partial<CoreLimits>): CoreLimits {
   const limits = {
-    electionTicks: config.electionTicks ?? 10,
-    heartbeatTicks: config.heartbeatTicks ?? 1,
-    inflightMessagesMax: config.inflightMessagesMax ?? 64,
-    inflightBytesMax: config.inflightBytesMax ?? 8 * MIB,
-    appendBytesMax: config.appendBytesMax ?? MIB,
-    uncommittedBytesMax: config.uncommittedBytesMax ?? 64 * MIB,
-    readsMax: config.readsMax ?? 10_000,
+    electionTicks: given.electionTicks ?? 10,
+    heartbeatTicks: given.heartbeatTicks ?? 1,
+    inflightMessagesMax: given.inflightMessagesMax ?? 64,
+    inflightBytesMax: given.inflightBytesMax ?? 8 * MIB,
+    appendBytesMax: given.appendBytesMax ?? MIB,
+    uncommittedBytesMax: given.uncommittedBytesMax ?? 64 * MIB,
+    readsMax: given.readsMax ?? 10_000,
   }
   for (const limit of Object.values(limits)) invariant(limit >= 1, 'limits are positive')
   invariant(limits.heartbeatTicks < limits.electionTicks, 'heartbeats come more often than elections')
-  return { ...limits, quiesceTicks: config.quiesceTicks ?? 0 }
+  return { ...limits, quiesceTicks: given.quiesceTicks ?? 0 }
 }
 
 /** What a group starts with, as far as this node knows: a node that is to be added knows nothing. */

@@ -70,8 +70,7 @@ export class Leader {
     // A log begins with its group's members: one who is added later knows them from there only.
     if (state.log.lastIndex > 0) state.log.appendOwn(state.term, EntryKind.NOOP, NO_DATA)
     else {
-      const first = encodeConfiguration(state.membership.configuration)
-      state.log.appendOwn(state.term, EntryKind.CONFIGURATION, first)
+      state.log.appendOwn(state.term, EntryKind.CONFIGURATION, state.membership.at(0))
     }
     this.#noopIndex = state.log.lastIndex
     for (let i = state.commit + 1; i <= this.#noopIndex; i++) this.#uncommittedBytes += state.log.costBytes(i)

@@ -1,5 +1,6 @@
 import { invariant } from '@sluice/foundation'
-import { decodeConfiguration, encodeConfiguration, membersOf } from './configuration.js'
+import { membersOf } from './configuration.js'
+import { ConfigurationPool, type PooledConfiguration } from './configuration-pool.js'
 import {
   type Configuration,
   type Entry,
@@ -9,10 +10,12 @@ import {
   type NodeId,
 } from './types.js'
 
+/** A configuration in the log, and those before it that a truncated log would go back to. */
 interface Change {
   /** Of its entry; 0 for the initial configuration. */
   readonly index: LogIndex
-  readonly configuration: Configuration
+  readonly to: PooledConfiguration
+  earlier: Change | undefined
 }
 
 /**
@@ -22,41 +25,36 @@ interface Change {
  */
 export class Membership {
   readonly #self: NodeId
-  /** In log order, never empty; the first is that of the compacted end. */
-  #changes: Change[]
-  #version = 0
-  #peers: readonly NodeId[] = []
+  readonly #pool: ConfigurationPool
+  /** The first one is that of the compacted end. */
+  #newest: Change
   #isVoter = false
 
-  constructor(self: NodeId, initial: Configuration, log: LogView) {
+  constructor(self: NodeId, initial: Configuration, log: LogView, pool = new ConfigurationPool()) {
     this.#self = self
+    this.#pool = pool
     const base = log.baseConfiguration
-    this.#changes =
+    this.#newest =
       base === undefined
-        ? [{ index: 0, configuration: initial }]
-        : [{ index: log.compactedIndex, configuration: decodeConfiguration(base) }]
-    for (const entry of log.configurationEntries()) this.#changes.push(changeOf(entry))
+        ? { index: 0, to: pool.of(initial), earlier: undefined }
+        : { index: log.compactedIndex, to: pool.decode(base), earlier: undefined }
+    for (const entry of log.configurationEntries()) this.#add(entry)
     this.#derive()
   }
 
   /** In force now. */
   get configuration(): Configuration {
-    return this.#changes.at(-1)!.configuration
+    return this.#newest.to.configuration
   }
 
   /** Of the entry that brought it; 0 when it is the initial one. */
   get index(): LogIndex {
-    return this.#changes.at(-1)!.index
-  }
-
-  /** Changes whenever the configuration in force does. */
-  get version(): number {
-    return this.#version
+    return this.#newest.index
   }
 
   /** Every member but this node. */
   get peers(): readonly NodeId[] {
-    return this.#peers
+    return membersOf(this.configuration).filter((id) => id !== this.#self)
   }
 
   get isVoter(): boolean {
@@ -74,8 +72,8 @@ export class Membership {
    * lack entries that only it can give them.
    */
   mayLead(commit: LogIndex): boolean {
-    const before = this.#changes.at(-2)
-    return this.#isVoter || (this.index > commit && before !== undefined && this.#votes(before.configuration))
+    const before = this.#newest.earlier?.to.configuration
+    return this.#isVoter || (this.index > commit && before !== undefined && this.#votes(before))
   }
 
   isVotingPeer(id: NodeId): boolean {
@@ -85,47 +83,55 @@ export class Membership {
 
   /** The configuration at an entry that is not before the compacted end, encoded. */
   at(index: LogIndex): Uint8Array {
-    let at = this.#changes.length - 1
-    while (at > 0 && this.#changes[at]!.index > index) at--
-    return encodeConfiguration(this.#changes[at]!.configuration)
+    return this.#changeAt(index).to.bytes
   }
 
-  appended(entry: Entry): void {
-    if (entry.kind !== EntryKind.CONFIGURATION) return
-    this.#changes.push(changeOf(entry))
+  /** The entry as the log shall keep it. */
+  appended(entry: Entry): Entry {
+    const { index, term, kind } = entry
+    if (kind !== EntryKind.CONFIGURATION) return entry
+    const { bytes } = this.#add(entry)
     this.#derive()
+    return { index, term, kind, data: bytes }
   }
 
   /** The log lost everything from `index` on. */
   truncated(index: LogIndex): void {
     if (this.index < index) return
-    while (this.#changes.length > 1 && this.index >= index) this.#changes.pop()
+    this.#newest = this.#changeAt(index - 1)
     invariant(this.index < index, 'what is compacted is never cut off')
     this.#derive()
   }
 
   /** Everything up to `index` is compacted: only the newest configuration before it matters. */
   compacted(index: LogIndex): void {
-    while (this.#changes.length > 1 && this.#changes[1]!.index <= index) this.#changes.shift()
+    this.#changeAt(index).earlier = undefined
   }
 
   /** The log starts anew behind a snapshot. */
   restored(index: LogIndex, bytes: Uint8Array): void {
-    this.#changes = [{ index, configuration: decodeConfiguration(bytes) }]
+    this.#newest = { index, to: this.#pool.decode(bytes), earlier: undefined }
     this.#derive()
   }
 
+  #add({ index, data }: Entry): PooledConfiguration {
+    const to = this.#pool.decode(data)
+    this.#newest = { index, to, earlier: this.#newest }
+    return to
+  }
+
+  /** The one in force at `index`, or the first one. */
+  #changeAt(index: LogIndex): Change {
+    let change = this.#newest
+    while (change.index > index && change.earlier !== undefined) change = change.earlier
+    return change
+  }
+
   #derive(): void {
-    this.#version++
-    this.#peers = membersOf(this.configuration).filter((id) => id !== this.#self)
     this.#isVoter = this.#votes(this.configuration)
   }
 
   #votes({ voters, votersOutgoing }: Configuration): boolean {
     return voters.includes(this.#self) || votersOutgoing.includes(this.#self)
   }
-}
-
-function changeOf(entry: Entry): Change {
-  return { index: entry.index, configuration: decodeConfiguration(entry.data) }
 }

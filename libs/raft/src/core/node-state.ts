@@ -34,10 +34,17 @@ export class NodeState {
   #commitHandedOut: LogIndex
 
   constructor(config: CoreConfig) {
-    this.limits = limitsOf(config)
+    invariant(config.applied >= config.log.compactedIndex, 'what is compacted has been applied')
+    invariant(config.applied <= config.log.lastIndex, 'what was applied is in the log, or its disk lost data')
+    this.limits = config.limits ?? limitsOf({})
     this.id = config.id
     this.group = config.group
-    this.membership = new Membership(config.id, initialConfiguration(config), config.log)
+    this.membership = new Membership(
+      config.id,
+      initialConfiguration(config),
+      config.log,
+      config.configurations,
+    )
     this.log = new RaftLog(config.log, this.membership)
     this.#random = config.random
     this.#role = this.#passiveRole

@@ -17,7 +17,9 @@ export interface LogWrite {
   readonly entries: readonly Entry[]
 }
 
-const NOTHING: LogWrite = { snapshot: undefined, truncateFrom: undefined, entries: [] }
+/** Of the thousands of logs to which nothing happens; never written to. */
+const NONE: never[] = []
+const NOTHING: LogWrite = { snapshot: undefined, truncateFrom: undefined, entries: NONE }
 
 /** A write handed to the storage: when it is durable, the log is durable up to `last`. */
 interface HandedOut {
@@ -40,12 +42,12 @@ export class RaftLog {
   readonly membership: Membership
   readonly #view: LogView
   #restored: SnapshotMeta | undefined
-  #pending: Entry[] = []
+  #pending: Entry[] = NONE
   /** Index of the first pending entry, or of the next one. */
   #pendingFrom: LogIndex
   #truncateFrom: LogIndex | undefined
   #durableIndex: LogIndex
-  readonly #handedOut: HandedOut[] = []
+  #handedOut: HandedOut[] = NONE
 
   constructor(view: LogView, membership: Membership) {
     this.#view = view
@@ -124,28 +126,23 @@ export class RaftLog {
 
   /** One entry of this node's own, as the leader. */
   appendOwn(term: Term, kind: EntryKind, data: Uint8Array): void {
-    const entry = { index: this.lastIndex + 1, term, kind, data }
-    this.#pending.push(entry)
-    this.membership.appended(entry)
+    this.#add({ index: this.lastIndex + 1, term, kind, data })
   }
 
   /** Received entries, from position `at` of the array on; they follow the last one. */
   appendReceived(entries: readonly Entry[], at: number): void {
     invariant(entries[at]!.index === this.lastIndex + 1, 'received entries follow the last one')
-    for (let i = at; i < entries.length; i++) {
-      this.#pending.push(entries[i]!)
-      this.membership.appended(entries[i]!)
-    }
+    for (let i = at; i < entries.length; i++) this.#add(entries[i]!)
   }
 
   /** Drops everything from `index` on. The caller has checked that none of it is committed. */
   truncate(index: LogIndex): void {
     this.membership.truncated(index)
     if (index >= this.#pendingFrom) {
-      this.#pending.length = index - this.#pendingFrom
+      this.#pending = this.#pending.slice(0, index - this.#pendingFrom)
       return
     }
-    this.#pending.length = 0
+    this.#pending = NONE
     this.#pendingFrom = index
     this.#truncateFrom = Math.min(index, this.#truncateFrom ?? index)
     this.#durableIndex = Math.min(this.#durableIndex, index - 1)
@@ -155,7 +152,7 @@ export class RaftLog {
   /** Starts anew behind a snapshot: nothing that was here matters any more. */
   restore(snapshot: SnapshotMeta): void {
     this.#restored = snapshot
-    this.#pending = []
+    this.#pending = NONE
     this.#pendingFrom = snapshot.index + 1
     this.#truncateFrom = undefined
     this.#durableIndex = 0
@@ -172,10 +169,13 @@ export class RaftLog {
     const entries = this.#pending
     const stored = truncateFrom ?? (snapshot ?? { index: this.#view.lastIndex }).index + 1
     invariant(this.#pendingFrom === stored, 'the storage has what it was handed')
-    if (entries.length > 0 || snapshot !== undefined)
-      this.#handedOut.push({ persistId, last: this.lastIndex })
+    if (entries.length > 0 || snapshot !== undefined) {
+      const write = { persistId, last: this.lastIndex }
+      if (this.#handedOut.length === 0) this.#handedOut = [write]
+      else this.#handedOut.push(write)
+    }
     this.#pendingFrom += entries.length
-    this.#pending = []
+    this.#pending = NONE
     this.#truncateFrom = undefined
     this.#restored = undefined
     return { snapshot, truncateFrom, entries }
@@ -185,5 +185,12 @@ export class RaftLog {
     const writes = this.#handedOut
     while (writes.length > 0 && writes[0]!.persistId <= persistId)
       this.#durableIndex = Math.max(this.#durableIndex, writes.shift()!.last)
+    if (writes.length === 0) this.#handedOut = NONE
+  }
+
+  #add(entry: Entry): void {
+    const kept = this.membership.appended(entry)
+    if (this.#pending.length === 0) this.#pending = [kept]
+    else this.#pending.push(kept)
   }
 }

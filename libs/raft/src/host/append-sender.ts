@@ -9,7 +9,6 @@ import {
   type Term,
 } from '../core/types.js'
 import type { GroupStorage } from '../storage/log-store.js'
-import { incarnationOf } from './codec.js'
 import type { Outbox } from './outbox.js'
 
 const NO_ENTRIES: readonly Entry[] = []
@@ -17,6 +16,8 @@ const NO_ENTRIES: readonly Entry[] = []
 /** The group whose messages are sent. */
 export interface AppendSenderOwner {
   readonly id: RaftGroupId
+  /** A number that tells it from other groups that had its id. */
+  readonly incarnation: number
   readonly log: GroupStorage
   /** In force here, encoded. */
   readonly configurationBytes: Uint8Array
@@ -30,17 +31,13 @@ export interface AppendSenderOwner {
 /** Puts a group's messages on their way, with the entries that an append names. */
 export class AppendSender {
   readonly #owner: AppendSenderOwner
-  readonly #log: GroupStorage
   readonly #outbox: Outbox
-  readonly #incarnation: number
   /** Peers whose appends wait for the disk. */
   #reading: Map<NodeId, Promise<void>> | undefined
 
   constructor(owner: AppendSenderOwner, outbox: Outbox) {
     this.#owner = owner
-    this.#log = owner.log
     this.#outbox = outbox
-    this.#incarnation = incarnationOf(owner.log.uuid)
   }
 
   send(message: RaftMessage): void {
@@ -54,7 +51,7 @@ export class AppendSender {
     }
     const earlier = this.#reading?.get(message.to)
     const to = message.index + message.count
-    const entries = earlier === undefined ? this.#log.slice(message.index + 1, to) : undefined
+    const entries = earlier === undefined ? this.#owner.log.slice(message.index + 1, to) : undefined
     if (entries !== undefined) {
       this.#add(message, entries)
       return
@@ -77,7 +74,11 @@ export class AppendSender {
     try {
       const first = message.index + 1
       if (!this.#mayStillSend(message)) return
-      const entries = await this.#log.read(first, message.index + message.count, Number.MAX_SAFE_INTEGER)
+      const entries = await this.#owner.log.read(
+        first,
+        message.index + message.count,
+        Number.MAX_SAFE_INTEGER,
+      )
       if (!this.#mayStillSend(message) || entries.length !== message.count) return
       this.#add(message, entries)
       this.#owner.sentLater()
@@ -87,10 +88,11 @@ export class AppendSender {
   }
 
   #mayStillSend(message: RaftMessage): boolean {
-    return this.#owner.leadingTerm === message.term && this.#log.compactedIndex <= message.index
+    return this.#owner.leadingTerm === message.term && this.#owner.log.compactedIndex <= message.index
   }
 
   #add(message: RaftMessage, entries: readonly Entry[]): void {
-    this.#outbox.add({ group: this.#owner.id, incarnation: this.#incarnation, message, entries })
+    const { id: group, incarnation } = this.#owner
+    this.#outbox.add({ group, incarnation, message, entries })
   }
 }

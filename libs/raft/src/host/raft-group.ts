@@ -18,6 +18,7 @@ import {
 import type { GroupStorage, LogWrite } from '../storage/log-store.js'
 import { AppendSender } from './append-sender.js'
 import { Applier } from './applier.js'
+import { incarnationOf } from './codec.js'
 import type { Outbox } from './outbox.js'
 import type { GroupState, SnapshotSource, StateMachine } from './state-machine.js'
 import { type ReadOutcome, WaitingReads } from './waiting-reads.js'
@@ -41,19 +42,26 @@ export interface Completion {
   readonly messages: RaftMessage[]
 }
 
+/** Of the thousands of groups that wait for nothing; never written to. */
+const NONE: never[] = []
+
 /** One group of a process: its core, its log and its state machine, without any timer of its own. */
 export class RaftGroup {
   readonly id: RaftGroupId
+  /** A number that tells it from other groups that had its id. */
+  readonly incarnation: number
   readonly log: GroupStorage
   readonly machine: StateMachine
   readonly #core: RaftCore
   readonly #host: GroupHost
   readonly #sender: AppendSender
   readonly #applier: Applier
-  readonly #reads: WaitingReads
+  /** Made for the first read. */
+  #reads: WaitingReads | undefined
 
   #output: RaftOutput | undefined
-  readonly #outstanding: Completion[] = []
+  /** Writes that are not durable yet. */
+  #outstanding: Completion[] = NONE
   #isRecovering: boolean
   #configurationIndex: LogIndex
   #closed = false
@@ -67,6 +75,7 @@ export class RaftGroup {
   }) {
     const { core, log, machine, host, outbox } = parts
     this.id = core.group
+    this.incarnation = incarnationOf(log.uuid)
     this.log = log
     this.machine = machine
     this.#core = core
@@ -75,7 +84,6 @@ export class RaftGroup {
     this.#configurationIndex = core.configurationIndex
     this.#sender = new AppendSender(this, outbox)
     this.#applier = new Applier(this)
-    this.#reads = new WaitingReads(core)
   }
 
   get state(): GroupState {
@@ -172,6 +180,7 @@ export class RaftGroup {
       done({ kind: 'not-leader', leader: 0 })
       return
     }
+    this.#reads ??= new WaitingReads(this.#core)
     this.#reads.ask(done)
     this.#host.markDirty(this)
   }
@@ -192,7 +201,7 @@ export class RaftGroup {
   close(): void {
     this.#closed = true
     this.#applier.close()
-    this.#reads.close()
+    this.#reads?.close()
   }
 
   // What follows is for the host and for the parts of the group.
@@ -274,7 +283,8 @@ export class RaftGroup {
     })
     const completion = { group: this, persistId: output.persistId, messages: [...output.sendAfterPersist] }
     completions.push(completion)
-    this.#outstanding.push(completion)
+    if (this.#outstanding.length === 0) this.#outstanding = [completion]
+    else this.#outstanding.push(completion)
   }
 
   /** Second half: sends, answers reads, applies. The log has the writes, though not yet on disk. */
@@ -294,7 +304,7 @@ export class RaftGroup {
     }
     if (output.stateChanged) this.machine.stateChanged(this.state)
     for (const peer of output.snapshotTo) this.#host.sendSnapshot(this, peer)
-    this.#reads.settle(output)
+    this.#reads?.settle(output)
     if (output.snapshot !== undefined) this.appliedTo(output.snapshot.index)
     if (output.applyTo >= output.applyFrom) this.#applier.apply(output.applyFrom, output.applyTo)
   }
@@ -302,6 +312,7 @@ export class RaftGroup {
   persisted(completion: Completion): void {
     const first = this.#outstanding.shift()
     invariant(first === completion, 'the log completes writes in the order it got them')
+    if (this.#outstanding.length === 0) this.#outstanding = NONE
     if (this.#closed) return
     this.#core.persisted(completion.persistId)
     for (const message of completion.messages) this.#sender.send(message)
@@ -312,7 +323,7 @@ export class RaftGroup {
   appliedTo(index: LogIndex): void {
     if (this.#closed) return
     this.#core.appliedTo(index)
-    this.#reads.appliedTo(index)
+    this.#reads?.appliedTo(index)
     this.#host.markDirty(this)
   }
 }

@@ -1,10 +1,11 @@
 import { invariant, type Random, toError } from '@sluice/foundation'
 import { membersOf } from '../core/configuration.js'
-import type { CoreConfig } from '../core/config.js'
+import { ConfigurationPool } from '../core/configuration-pool.js'
+import { type CoreLimits, limitsOf } from '../core/config.js'
 import { RaftCore } from '../core/core.js'
 import type { LogIndex, NodeId, RaftGroupId, SnapshotMeta } from '../core/types.js'
 import type { GroupStorage, LogStore, LogWrite } from '../storage/log-store.js'
-import { decodeFrame, epochOf, incarnationOf, isMessageFrame } from './codec.js'
+import { decodeFrame, epochOf, isMessageFrame } from './codec.js'
 import { Outbox, type RaftTransport } from './outbox.js'
 import { PeerWatch } from './peer-watch.js'
 import { type Completion, type GroupHost, RaftGroup } from './raft-group.js'
@@ -45,7 +46,7 @@ export interface RaftHostOptions {
   readonly timings?: Partial<RaftTimings>
   /** Bounds of every group's core, in place of those that suit most. */
   readonly limits?: Pick<
-    CoreConfig,
+    CoreLimits,
     'inflightMessagesMax' | 'inflightBytesMax' | 'appendBytesMax' | 'uncommittedBytesMax' | 'readsMax'
   >
   readonly scheduler?: TurnScheduler
@@ -96,11 +97,12 @@ const SNAPSHOT_RETRY_TICKS = 10
 export class RaftHost implements GroupHost {
   readonly #options: RaftHostOptions
   readonly #timings: RaftTimings
+  readonly #limits: CoreLimits
   readonly #scheduler: TurnScheduler
   readonly #outbox: Outbox
   readonly #watch: PeerWatch
+  readonly #configurations = new ConfigurationPool()
   readonly #groups = new Map<RaftGroupId, RaftGroup>()
-  readonly #incarnations = new Map<RaftGroupId, number>()
   /** Those that need ticks. */
   readonly #awake = new Set<RaftGroup>()
   /** Writes on their way that a group of this id must wait for, before it may say or do anything. */
@@ -122,6 +124,16 @@ export class RaftHost implements GroupHost {
   constructor(options: RaftHostOptions) {
     this.#options = options
     this.#timings = { ...DEFAULT_TIMINGS, ...options.timings }
+    this.#limits = limitsOf({
+      electionTicks: this.#timings.electionTicks,
+      heartbeatTicks: this.#timings.heartbeatTicks,
+      quiesceTicks: this.#timings.quiesceTicks,
+      inflightMessagesMax: INFLIGHT_MESSAGES_MAX,
+      inflightBytesMax: INFLIGHT_BYTES_MAX,
+      appendBytesMax: APPEND_BYTES_MAX,
+      uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
+      ...options.limits,
+    })
     this.#scheduler = options.scheduler ?? eventLoop
     this.#outbox = new Outbox(options.transport, options.epoch ?? 0)
     this.#watch = new PeerWatch({
@@ -162,7 +174,7 @@ export class RaftHost implements GroupHost {
 
   /** Starts a group: from its log when there is one of the same incarnation, else empty. */
   openGroup(settings: GroupSettings): RaftGroup {
-    const { nodeId, store, random, limits } = this.#options
+    const { nodeId, store, random } = this.#options
     invariant(!this.#groups.has(settings.id), `group ${settings.id} is open already`)
     const log = store.group(settings.id) ?? store.createGroup(settings.id, settings.uuid, settings.name)
     const same = log.uuid.every((byte, i) => byte === settings.uuid[i])
@@ -173,14 +185,8 @@ export class RaftHost implements GroupHost {
       group: settings.id,
       voters: settings.voters,
       ...(settings.learners === undefined ? {} : { learners: settings.learners }),
-      electionTicks: this.#timings.electionTicks,
-      heartbeatTicks: this.#timings.heartbeatTicks,
-      quiesceTicks: this.#timings.quiesceTicks,
-      inflightMessagesMax: INFLIGHT_MESSAGES_MAX,
-      inflightBytesMax: INFLIGHT_BYTES_MAX,
-      appendBytesMax: APPEND_BYTES_MAX,
-      uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
-      ...limits,
+      limits: this.#limits,
+      configurations: this.#configurations,
       random,
       log,
       hardState: log.hardState,
@@ -189,7 +195,6 @@ export class RaftHost implements GroupHost {
     })
     const group = new RaftGroup({ core, log, machine: settings.machine, host: this, outbox: this.#outbox })
     this.#groups.set(settings.id, group)
-    this.#incarnations.set(settings.id, incarnationOf(settings.uuid))
     this.#watch.add(this.#othersIn(group))
     this.markDirty(group)
     return group
@@ -202,7 +207,6 @@ export class RaftHost implements GroupHost {
     group.close()
     if (group.isWriting) this.#holdUntilDurable(id)
     this.#groups.delete(id)
-    this.#incarnations.delete(id)
     this.#awake.delete(group)
     this.#toWake.delete(group)
     this.#options.snapshots?.cancel(id)
@@ -230,11 +234,11 @@ export class RaftHost implements GroupHost {
     if (epoch < (this.#epochs.get(from) ?? 0)) return
     this.#epochs.set(from, epoch)
     this.#hear(from)
-    for (const { group, incarnation, message, entries } of decodeFrame(frame, {
-      from,
-      to: this.#options.nodeId,
-    }))
-      if (this.#incarnations.get(group) === incarnation) this.#groups.get(group)?.receive(message, entries)
+    const to = this.#options.nodeId
+    for (const { group: id, incarnation, message, entries } of decodeFrame(frame, { from, to })) {
+      const group = this.#groups.get(id)
+      if (group?.incarnation === incarnation) group.receive(message, entries)
+    }
   }
 
   /** The connection to a peer broke: what was sent may be lost. */

@@ -1,6 +1,6 @@
 import { invariant, SeededRandom } from '@sluice/foundation'
 import { encodeConfiguration } from '../core/configuration.js'
-import type { CoreConfig } from '../core/config.js'
+import { type CoreConfig, type CoreLimits, limitsOf } from '../core/config.js'
 import { RaftCore } from '../core/core.js'
 import type { Proposal, ProposeResult } from '../core/leader.js'
 import {
@@ -22,7 +22,7 @@ export interface Envelope {
   readonly entries: readonly Entry[]
 }
 
-export interface DriverOptions extends Partial<Omit<CoreConfig, 'log'>> {
+export interface DriverOptions extends Partial<Omit<CoreConfig, 'log' | 'limits'>>, Partial<CoreLimits> {
   readonly log?: MemoryLog
   readonly seed?: number
 }
@@ -53,6 +53,7 @@ export class CoreDriver {
       random: new SeededRandom(options.seed ?? 1),
       applied: 0,
       ...options,
+      limits: limitsOf(options),
       log: this.log,
       hardState: this.hardState,
     })

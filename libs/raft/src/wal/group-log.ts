@@ -338,6 +338,7 @@ export class GroupLog implements GroupStorage {
 
 /** The data may be a view of much more, which it would keep in memory. */
 function withOwnData(entry: Entry): Entry {
+  if (entry.data.length === entry.data.buffer.byteLength) return entry
   return { ...entry, data: Uint8Array.from(entry.data) }
 }
 

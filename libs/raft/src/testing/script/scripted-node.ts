@@ -1,5 +1,5 @@
 import { invariant } from '@sluice/foundation'
-import type { CoreConfig } from '../../core/config.js'
+import { type CoreConfig, type CoreLimits, limitsOf } from '../../core/config.js'
 import { RaftCore } from '../../core/core.js'
 import {
   type Entry,
@@ -21,7 +21,7 @@ import { ScriptedDisk } from './scripted-disk.js'
 import { ScriptedRandom } from './scripted-random.js'
 
 /** What a scenario may say about a node's core. */
-export type NodeSettings = Omit<CoreConfig, 'id' | 'group' | 'random' | 'log' | 'hardState' | 'applied'>
+export type NodeSettings = Pick<CoreConfig, 'voters' | 'learners'> & Partial<CoreLimits>
 
 /** Where a node's output goes. */
 export interface ScriptSurroundings {
@@ -177,6 +177,7 @@ export class ScriptedNode {
   #start(applied: LogIndex): void {
     this.#core = new RaftCore({
       ...this.settings,
+      limits: limitsOf(this.settings),
       id: this.id,
       group: 1 as RaftGroupId,
       random: this.random,

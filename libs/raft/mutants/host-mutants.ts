@@ -35,8 +35,8 @@ export const HOST_MUTANTS: readonly Mutant[] = [
     id: 'incarnations-mixed',
     bug: 'Messages of a deleted group reach the one that has its id now (NATS #7668).',
     file: 'host/raft-host.js',
-    find: 'if (this.#incarnations.get(group) === incarnation)',
-    replace: '',
+    find: 'if (group?.incarnation === incarnation)',
+    replace: 'if (group !== undefined)',
     caughtBy: host('incarnation'),
   },
   {

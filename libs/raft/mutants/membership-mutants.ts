@@ -59,7 +59,7 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     id: 'change-forgotten-by-restart',
     bug: 'A restart forgets the configurations in the log (openraft 6c0ccaf3, NATS #7589).',
     file: 'core/membership.js',
-    find: 'this.#changes.push(changeOf(entry));',
+    find: 'this.#add(entry);',
     nth: 1,
     replace: ';',
     caughtBy: SIMULATION,

@@ -235,6 +235,7 @@ export class Broker implements Service {
       role: replica.group.state.role === Role.LEADER ? 'leader' : 'follower',
       leader: replica.group.state.leader,
       term: replica.group.state.term,
+      start: replica.logStart,
       end: replica.nextOffset,
       materialised: replica.materialisedOffset,
       commit: replica.group.commit,

@@ -2,7 +2,7 @@ import { BrokerLinks, MetadataFollower } from '@sluice/client'
 import { METADATA_GROUP } from '@sluice/domain'
 import { type Clock, Closers, delay, type Random } from '@sluice/foundation'
 import { DEFAULT_SETTINGS } from '@sluice/metadata'
-import { type Database, MetadataStore, PartitionStore } from '@sluice/persistence'
+import { type Database, MetadataStore, PartitionStore, retentionStart } from '@sluice/persistence'
 import {
   type NodeId,
   type RaftGroupId,
@@ -26,6 +26,7 @@ import { MetadataReplica } from './metadata-replica.js'
 import { FollowingSource, type MetadataSource, VotingSource } from './metadata-source.js'
 import { PartitionReader } from './partition-reader.js'
 import { PartitionService } from './partition-service.js'
+import { RetentionKeeper } from './retention-keeper.js'
 import { groupUuid, ReplicaSet } from './replica-set.js'
 
 /** Brokers with a vote in the metadata: the first ones of the cluster. */
@@ -142,6 +143,16 @@ export class ClusterMember {
       this.#closers.add('metadata materialiser', () => this.#metadataMaterialiser?.stop())
       this.#closers.add('metadata', () => replica.close())
     }
+    const retention = new RetentionKeeper({
+      replicas: () => this.replicas.all(),
+      settingsOf: (topic) => this.#source.state.topic(topic)?.settings ?? {},
+      startOf: (groupId, limits) => retentionStart(database, groupId, limits),
+      clock,
+      checkMs: config.retentionCheckMs,
+      logger: logger.child({ part: 'retention' }),
+    })
+    retention.start()
+    this.#closers.add('retention', () => retention.stop())
     this.calls = new BrokerCalls({
       replicas: this.replicas,
       service: new PartitionService(

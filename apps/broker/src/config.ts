@@ -27,6 +27,8 @@ export interface BrokerConfig {
   readonly recentBytesMax: number
   /** What may wait for the database before produce is answered with OVERLOADED, bytes. */
   readonly unmaterialisedBytesMax: number
+  /** Between two looks at what topics no longer keep. Milliseconds. */
+  readonly retentionCheckMs: number
   /** An actor that was silent for so long is dead. Milliseconds. */
   readonly deadAfterMs: number
   readonly replicationFactor: number
@@ -68,6 +70,11 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
       min: MIB,
       max: 64 * 1024 * MIB,
       fallback: 256 * MIB,
+    }),
+    retentionCheckMs: reader.integer('BROKER_RETENTION_CHECK_MS', {
+      min: 100,
+      max: 3_600_000,
+      fallback: 10_000,
     }),
     deadAfterMs: reader.integer('SLUICE_DEAD_AFTER_MS', { min: 1000, max: 86_400_000, fallback: 300_000 }),
     replicationFactor: reader.integer('SLUICE_REPLICATION_FACTOR', { min: 1, max: 9, fallback: 3 }),

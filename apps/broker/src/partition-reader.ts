@@ -55,29 +55,42 @@ export class PartitionReader {
         )
   }
 
-  async load(replica: PartitionReplica, from: number, bounds: FetchBounds): Promise<MessageRange> {
+  /** `undefined` when they were deleted meanwhile. */
+  async load(
+    replica: PartitionReplica,
+    from: number,
+    bounds: FetchBounds,
+  ): Promise<MessageRange | undefined> {
     const batches = await this.#store.readBatches(replica.info.groupId, from, bounds.bytesMax)
-    if (batches.length === 0)
+    if (replica.logStart > from) return undefined
+    const first = batches[0]
+    if (first === undefined || readBatchHeader(first).baseOffset > from)
       throw new BrokerError('STORAGE_FAILED', `the database lacks offset ${from} of ${replica.info.name}`, {
         component: 'broker',
       })
     return rangeOf(batches, from, bounds)
   }
 
-  async read(replica: PartitionReplica, from: number, bounds: FetchBounds): Promise<MessageRange> {
+  /** `undefined` when they were deleted meanwhile. */
+  async read(
+    replica: PartitionReplica,
+    from: number,
+    bounds: FetchBounds,
+  ): Promise<MessageRange | undefined> {
     return this.peek(replica, from, bounds) ?? (await this.load(replica, from, bounds))
   }
 
-  /** Exactly [from, to), which a grant promised; both ends are committed. */
-  async readExactly(replica: PartitionReplica, from: number, to: number): Promise<MessageRange> {
+  /** Exactly [from, to), which a grant promised; both ends are committed. `undefined` when some were deleted. */
+  async readExactly(replica: PartitionReplica, from: number, to: number): Promise<MessageRange | undefined> {
     const batches: Uint8Array[] = []
     let at = from
     while (at < to) {
       const part = await this.read(replica, at, { messagesMax: to - at, bytesMax: READ_BYTES })
+      if (part === undefined) return undefined
       batches.push(...part.batches)
       at = part.to
     }
-    return { from, to, batches }
+    return from < to && replica.logStart > from ? undefined : { from, to, batches }
   }
 
   /** First message at or after `ms`: what is not in the database yet is newer than what is. */

@@ -7,7 +7,9 @@ import {
   type CursorOperation,
   encodeAppend,
   encodeCursors,
+  encodeTrim,
   LeaderProjection,
+  type MoveOutcome,
   type PartitionDelta,
   type PartitionSnapshot,
   PartitionState,
@@ -124,6 +126,11 @@ export class PartitionReplica implements StateMachine {
     return this.#materialisedOffset
   }
 
+  /** True while this replica leads and knows everything its log holds. */
+  get leads(): boolean {
+    return this.#projection !== undefined
+  }
+
   get undrainedBytes(): number {
     return this.#state.undrainedBytes
   }
@@ -192,7 +199,7 @@ export class PartitionReplica implements StateMachine {
   }
 
   /** Moves a cursor; resolves with what the request was given, once that is committed. */
-  async moveCursor(operation: CursorOperation): Promise<{ readonly from: number; readonly to: number }> {
+  async moveCursor(operation: CursorOperation): Promise<MoveOutcome> {
     const projection = this.projection()
     const { index, decided } = this.#propose(encodeCursors([operation]))
     projection.moved(index, [operation])
@@ -201,9 +208,21 @@ export class PartitionReplica implements StateMachine {
     return applied.outcomes[0]!
   }
 
-  /** Where a consumer is, as far as it is committed. */
+  /**
+   * Deletes everything before `logStart`, on every replica; resolves once that is committed.
+   * @throws BrokerError NOT_LEADER, OVERLOADED
+   */
+  async trim(logStart: number): Promise<void> {
+    const projection = this.projection()
+    if (logStart <= projection.logStart) return
+    const { index, decided } = this.#propose(encodeTrim(logStart))
+    projection.trimmed(index, logStart)
+    await decided
+  }
+
+  /** Where a consumer is, as far as it is committed; before `logStart` when it has lost messages. */
   committedCursor(consumerId: number): number {
-    return Math.max(this.#state.cursorRow(consumerId)?.cursor ?? 0, this.#state.logStart)
+    return this.#state.cursorRow(consumerId)?.cursor ?? 0
   }
 
   /**
@@ -268,6 +287,7 @@ export class PartitionReplica implements StateMachine {
     if (entry.kind === EntryKind.COMMAND) {
       const applied = this.#state.apply(entry.index, entry.term, entry.data)
       if (applied.kind === 'appended') this.#recent.add(applied.batch)
+      else if (applied.kind === 'trimmed') this.#recent.trim(applied.logStart)
       this.#pending.applied(entry.index, entry.term, applied)
       return
     }

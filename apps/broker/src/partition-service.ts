@@ -1,5 +1,6 @@
 import { BrokerError } from '@sluice/domain'
 import { toError } from '@sluice/foundation'
+import type { CursorGrant } from '@sluice/partition'
 import type { FetchBounds, MessageRange, PartitionReader } from './partition-reader.js'
 import type { PartitionReplica } from './partition-replica.js'
 
@@ -11,11 +12,15 @@ export interface FetchRequest extends FetchBounds {
   readonly autoAck: boolean
   /** Answers only what this request was granted before. */
   readonly lookupOnly: boolean
+  /** Steps over messages that were deleted before the consumer read them; else that is an error. */
+  readonly skipDeleted: boolean
 }
 
 export interface FetchAnswer extends MessageRange {
   /** True when the cursor was advanced for this request, now or earlier. */
   readonly granted: boolean
+  /** Messages before `from` that were deleted before the consumer read them. */
+  readonly skipped: number
   readonly cursor: number
   readonly end: number
   readonly logStart: number
@@ -28,9 +33,7 @@ export type SeekTarget =
   | { readonly kind: 'latest' }
   | { readonly kind: 'time'; readonly ms: number }
 
-interface EarlierGrant {
-  readonly from: number
-  readonly to: number
+interface EarlierGrant extends CursorGrant {
   /** The entry that gives it; 0 when that is applied. */
   readonly index: number
 }
@@ -77,7 +80,7 @@ export class PartitionService {
     return {
       logStart: replica.logStart,
       end: replica.nextOffset,
-      cursor: replica.committedCursor(consumerId),
+      cursor: this.#committedStart(replica, consumerId),
     }
   }
 
@@ -86,33 +89,47 @@ export class PartitionService {
     return replica.projection().earlierGrant(request.consumerId, request.requestId)
   }
 
+  /** Without what was deleted since: what was given once and is gone is not given again. */
   async #giveAgain(
     replica: PartitionReplica,
     request: FetchRequest,
     earlier: EarlierGrant,
   ): Promise<FetchAnswer> {
     await replica.appliedTo(earlier.index)
-    const range = await this.#reader.readExactly(replica, earlier.from, earlier.to)
-    return this.#answer(replica, request.consumerId, range, true)
+    // A leader that was replaced might not know of a deletion.
+    await replica.barrier()
+    const { from: granted, to, skipped = 0 } = earlier
+    for (;;) {
+      const from = Math.min(Math.max(granted, replica.logStart), to)
+      const range = await this.#reader.readExactly(replica, from, to)
+      if (range === undefined) continue
+      return this.#answer(replica, request.consumerId, range, {
+        granted: true,
+        skipped: skipped + from - granted,
+      })
+    }
   }
 
   async #lookUp(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
     await replica.barrier()
     const earlier = this.#earlierGrant(replica, request)
     if (earlier !== undefined) return this.#giveAgain(replica, request, earlier)
-    const cursor = replica.committedCursor(request.consumerId)
-    return this.#answer(replica, request.consumerId, { from: cursor, to: cursor, batches: [] }, false)
+    return this.#nothing(replica, request.consumerId)
   }
 
   /** For a consumer that acknowledges by itself: shows the next messages and moves nothing. */
   async #browse(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
     await replica.barrier()
-    const from = replica.committedCursor(request.consumerId)
-    const range =
-      from < replica.nextOffset
-        ? await this.#reader.read(replica, from, request)
-        : { from, to: from, batches: [] }
-    return this.#answer(replica, request.consumerId, range, false)
+    for (;;) {
+      const cursor = replica.committedCursor(request.consumerId)
+      const from = Math.max(cursor, replica.logStart)
+      if (from > cursor && !request.skipDeleted) throw behindTheStart(replica, cursor)
+      if (from >= replica.nextOffset) return this.#nothing(replica, request.consumerId)
+      const range = await this.#reader.read(replica, from, request)
+      if (range === undefined) continue
+      const given = { granted: false, skipped: from - cursor }
+      return this.#answer(replica, request.consumerId, range, given)
+    }
   }
 
   /** Takes the next messages for the consumer: whoever asks next gets those behind them. */
@@ -121,19 +138,20 @@ export class PartitionService {
       // The same request may be under way twice, and the other one was given something meanwhile.
       const earlier = this.#earlierGrant(replica, request)
       if (earlier !== undefined) return this.#giveAgain(replica, request, earlier)
-      const from = Math.max(replica.projection().cursor(request.consumerId), replica.logStart)
+      const cursor = replica.projection().cursor(request.consumerId)
+      const from = this.#startOf(replica, request.consumerId)
+      if (from > cursor && !request.skipDeleted) {
+        await this.#confirmBehind(replica, request.consumerId)
+        continue
+      }
       if (from >= replica.nextOffset) {
         const empty = await this.#confirmEmpty(replica, request.consumerId)
         if (empty === undefined) continue
         return empty
       }
-      let range = this.#reader.peek(replica, from, request)
-      if (range === undefined) {
-        range = await this.#reader.load(replica, from, request)
-        // While the database was read somebody may have taken them, this very request among others.
-        if (this.#earlierGrant(replica, request) !== undefined) continue
-        if (Math.max(replica.projection().cursor(request.consumerId), replica.logStart) !== from) continue
-      }
+      // Nothing is awaited between what memory has and the grant: others would be given the same.
+      const range = this.#reader.peek(replica, from, request) ?? (await this.#load(replica, request, from))
+      if (range === undefined) continue
       const given = await replica.moveCursor({
         kind: 'grant',
         consumerId: request.consumerId,
@@ -145,8 +163,27 @@ export class PartitionService {
         throw new BrokerError('INTERNAL', 'a grant was not applied as it was planned', {
           component: 'broker',
         })
-      return this.#answer(replica, request.consumerId, range, true)
+      const { skipped } = given
+      return this.#answer(replica, request.consumerId, range, { granted: true, skipped })
     }
+  }
+
+  /** First message that the consumer can be given, counting what is on its way. */
+  #startOf(replica: PartitionReplica, consumerId: number): number {
+    const projection = replica.projection()
+    return Math.max(projection.cursor(consumerId), projection.logStart)
+  }
+
+  /** What the database has from `from` on. `undefined`: look again, somebody was faster. */
+  async #load(
+    replica: PartitionReplica,
+    request: FetchRequest,
+    from: number,
+  ): Promise<MessageRange | undefined> {
+    const loaded = await this.#reader.load(replica, from, request)
+    // While the database was read somebody may have taken them, this very request among others.
+    if (this.#earlierGrant(replica, request) !== undefined) return undefined
+    return this.#startOf(replica, request.consumerId) === from ? loaded : undefined
   }
 
   /**
@@ -157,9 +194,19 @@ export class PartitionService {
     const onItsWay = replica.projection().cursorIndex(consumerId)
     await replica.barrier()
     await replica.appliedTo(onItsWay)
+    if (this.#committedStart(replica, consumerId) < replica.nextOffset) return undefined
+    return this.#nothing(replica, consumerId)
+  }
+
+  /**
+   * "Deleted" is said only by a leader that is known to lead still, of what is committed. Returns when it
+   * is not so, or not yet. @throws BrokerError OFFSET_OUT_OF_RANGE
+   */
+  async #confirmBehind(replica: PartitionReplica, consumerId: number): Promise<void> {
+    await replica.appliedTo(replica.projection().cursorIndex(consumerId))
+    await replica.barrier()
     const cursor = replica.committedCursor(consumerId)
-    if (cursor < replica.nextOffset) return undefined
-    return this.#answer(replica, consumerId, { from: cursor, to: cursor, batches: [] }, false)
+    if (cursor < replica.logStart) throw behindTheStart(replica, cursor)
   }
 
   async #resolve(replica: PartitionReplica, target: SeekTarget): Promise<number> {
@@ -171,28 +218,61 @@ export class PartitionService {
       case 'latest':
         return replica.nextOffset
       case 'time':
-        return this.#reader.offsetAtTime(replica, target.ms)
+        return Math.max(await this.#reader.offsetAtTime(replica, target.ms), replica.logStart)
       case 'offset':
-      case 'acknowledge':
         if (target.offset < replica.logStart || target.offset > replica.nextOffset)
-          throw new BrokerError(
-            'OFFSET_OUT_OF_RANGE',
-            `offset ${target.offset} is not in ${replica.logStart}…${replica.nextOffset} of ${replica.info.name}`,
-            { component: 'broker', field: 'offset' },
-          )
+          throw outOfRange(replica, target.offset)
+        return target.offset
+      case 'acknowledge':
+        // What was read before it was deleted is acknowledged like everything else.
+        if (target.offset > replica.nextOffset) throw outOfRange(replica, target.offset)
         return target.offset
     }
   }
 
-  #answer(replica: PartitionReplica, consumerId: number, range: MessageRange, granted: boolean): FetchAnswer {
+  /** First message that the consumer has not been given and that is still there, or will be. */
+  #committedStart(replica: PartitionReplica, consumerId: number): number {
+    return Math.max(replica.committedCursor(consumerId), replica.logStart)
+  }
+
+  #nothing(replica: PartitionReplica, consumerId: number): FetchAnswer {
+    const cursor = this.#committedStart(replica, consumerId)
+    const range = { from: cursor, to: cursor, batches: [] }
+    // Who has lost messages is told with the next ones.
+    return this.#answer(replica, consumerId, range, { granted: false, skipped: 0 })
+  }
+
+  #answer(
+    replica: PartitionReplica,
+    consumerId: number,
+    range: MessageRange,
+    given: { readonly granted: boolean; readonly skipped: number },
+  ): FetchAnswer {
     return {
       ...range,
-      granted,
-      cursor: replica.committedCursor(consumerId),
+      ...given,
+      cursor: this.#committedStart(replica, consumerId),
       end: replica.nextOffset,
       logStart: replica.logStart,
     }
   }
+}
+
+function outOfRange(replica: PartitionReplica, offset: number): BrokerError {
+  return new BrokerError(
+    'OFFSET_OUT_OF_RANGE',
+    `offset ${offset} is not in ${replica.logStart}…${replica.nextOffset} of ${replica.info.name}`,
+    { component: 'broker', field: 'offset' },
+  )
+}
+
+function behindTheStart(replica: PartitionReplica, cursor: number): BrokerError {
+  return new BrokerError(
+    'OFFSET_OUT_OF_RANGE',
+    `messages ${cursor} to ${replica.logStart - 1} of ${replica.info.name} were deleted before the consumer ` +
+      `read them; it goes on where it seeks to, from ${replica.logStart}`,
+    { component: 'broker', outcome: 'no' },
+  )
 }
 
 /** A database that fails while it is read is a failure of this broker's storage, which may pass. */

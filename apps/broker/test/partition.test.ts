@@ -18,6 +18,7 @@ const request = (fields: Partial<FetchRequest> = {}): FetchRequest => ({
   bytesMax: 1_000_000,
   autoAck: true,
   lookupOnly: false,
+  skipDeleted: true,
   ...fields,
 })
 
@@ -127,6 +128,105 @@ describe('consume', () => {
       [1, 2, 3].map(() => one.service.fetch(one.replica, request({ messagesMax: 20 }))),
     )
     expect(rest.flatMap(valuesOf).sort()).toEqual(all.slice(3).sort())
+  })
+})
+
+describe('deleted messages', () => {
+  const values = Array.from({ length: 10 }, (_, i) => `m${i}`)
+
+  /** Ten messages in batches of one, the first six of them deleted. */
+  async function trimmed(recentBytesMax: number): Promise<void> {
+    one = await SingleReplica.start({ ...LIMITS, recentBytesMax })
+    for (const value of values) await one.replica.produce(batchOf([value]))
+    await eventually(() => expect(one.replica.materialisedOffset).toBe(10))
+    const first = await one.service.fetch(one.replica, request({ messagesMax: 2, requestId: requestId(77) }))
+    expect(valuesOf(first)).toEqual(['m0', 'm1'])
+    await one.replica.trim(6)
+  }
+
+  test.each([
+    ['memory', 1_000_000],
+    ['the database', 0],
+  ])('are not in %s any more, and who had not read them is told how many', async (_where, recentBytesMax) => {
+    await trimmed(recentBytesMax)
+    const id = requestId(78)
+    const next = await one.service.fetch(one.replica, request({ requestId: id }))
+    expect(valuesOf(next)).toEqual(['m6'])
+    expect(next).toMatchObject({ from: 6, skipped: 4, logStart: 6, cursor: 7 })
+    const again = await one.service.fetch(one.replica, request({ requestId: id }))
+    expect(again).toMatchObject({ from: 6, to: 7, skipped: 4 })
+    expect(await one.service.fetch(one.replica, request())).toMatchObject({ from: 7, skipped: 0 })
+    await eventually(async () => expect(await one.messagesInDatabase()).toEqual(values.slice(6)))
+    await one.close()
+    await one.open({ ...LIMITS, recentBytesMax })
+    expect(one.replica.logStart).toBe(6)
+    expect(await one.service.fetch(one.replica, request({ consumerId: 2 }))).toMatchObject({
+      from: 6,
+      skipped: 6,
+    })
+  })
+
+  test('are not given again to the request that had them', async () => {
+    await trimmed(1_000_000)
+    const again = await one.service.fetch(one.replica, request({ requestId: requestId(77), messagesMax: 2 }))
+    expect(again).toMatchObject({ from: 2, to: 2, skipped: 2, granted: true, batches: [] })
+  })
+
+  test('are an error for who does not want to go on behind them, until it seeks', async () => {
+    await trimmed(1_000_000)
+    for (const autoAck of [true, false])
+      await expect(
+        one.service.fetch(one.replica, request({ skipDeleted: false, autoAck })),
+      ).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE' })
+    const seek = (offset: number) =>
+      one.service.seek(one.replica, {
+        consumerId: 1,
+        requestId: requestId(nextRequest++),
+        target: { kind: 'offset', offset },
+      })
+    await expect(seek(5)).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE' })
+    await seek(6)
+    expect(valuesOf(await one.service.fetch(one.replica, request({ skipDeleted: false })))).toEqual(['m6'])
+  })
+
+  test('may be acknowledged by who read them before; the loss of the others is told', async () => {
+    await trimmed(1_000_000)
+    const acknowledged = one.service.seek(one.replica, {
+      consumerId: 1,
+      requestId: requestId(nextRequest++),
+      target: { kind: 'acknowledge', offset: 4 },
+    })
+    expect(await acknowledged).toBe(4)
+    const look = await one.service.fetch(one.replica, request({ autoAck: false }))
+    expect(look).toMatchObject({ from: 6, skipped: 2, granted: false })
+  })
+
+  test('when all are deleted the loss is told with the next message', async () => {
+    await trimmed(0)
+    await one.replica.trim(10)
+    expect(await one.service.fetch(one.replica, request())).toMatchObject({ batches: [], skipped: 0 })
+    await one.replica.produce(batchOf(['new']))
+    const next = await one.service.fetch(one.replica, request())
+    expect(valuesOf(next)).toEqual(['new'])
+    expect(next.skipped).toBe(8)
+  })
+
+  test('are never given while they are being read, whatever the order', async () => {
+    one = await SingleReplica.start({ ...LIMITS, recentBytesMax: 0 })
+    for (let i = 0; i < 100; i++) await one.replica.produce(batchOf([`m${i}`]))
+    await eventually(() => expect(one.replica.materialisedOffset).toBe(100))
+    const reads = Array.from({ length: 40 }, async (_, i) => {
+      if (i % 4 === 0) await one.replica.trim(i * 2)
+      const startBefore = one.replica.logStart
+      const answer = await one.service.fetch(one.replica, request({ messagesMax: 3 }))
+      expect(answer.from).toBeGreaterThanOrEqual(startBefore)
+      return { count: answer.to - answer.from, skipped: answer.skipped }
+    })
+    const given = await Promise.all(reads)
+    const total = given.reduce((sum, { count, skipped }) => sum + count + skipped, 0)
+    const end = await one.service.fetch(one.replica, request({ lookupOnly: true }))
+    expect(total).toBe(one.replica.committedCursor(1))
+    expect(end.cursor).toBe(Math.max(total, one.replica.logStart))
   })
 })
 

@@ -24,6 +24,12 @@ export interface ConsumeCall extends ConsumerIdentity {
   readonly caller: Caller
 }
 
+export interface Consumed {
+  readonly messages: readonly DeliveredMessage[]
+  /** Messages that were deleted before the consumer read them, by partition, before those it is given now. */
+  readonly skipped: ReadonlyMap<string, number>
+}
+
 /** Gives consumers their next messages. */
 export class Consuming {
   readonly #directory: ConsumerDirectory
@@ -52,17 +58,18 @@ export class Consuming {
 
   /**
    * The next messages; none only when every partition is empty for the consumer.
-   * @throws BrokerError TOPIC_NOT_FOUND, CONSUMER_NOT_FOUND, CONSUMER_TOPIC_MISMATCH; NO_QUORUM, TIMEOUT and
+   * @throws BrokerError TOPIC_NOT_FOUND, CONSUMER_NOT_FOUND, CONSUMER_TOPIC_MISMATCH; OFFSET_OUT_OF_RANGE; NO_QUORUM, TIMEOUT and
    * others when a partition could not be asked and no other had messages
    */
-  async consume(call: ConsumeCall): Promise<readonly DeliveredMessage[]> {
+  async consume(call: ConsumeCall): Promise<Consumed> {
     const consumer = await this.#directory.consumer(call)
     this.#activity.seen('consumer', consumer.id)
     const end = this.#clock.monotonic() + call.waitMs
     for (;;) {
-      const { messages, cursors } = await this.#walk(consumer, call)
+      const { messages, cursors, skipped } = await this.#walk(consumer, call)
       const leftMs = end - this.#clock.monotonic()
-      if (messages.length > 0 || leftMs <= 0 || call.caller.gone || this.#stopping) return messages
+      if (messages.length > 0 || leftMs <= 0 || call.caller.gone || this.#stopping)
+        return { messages, skipped }
       await this.#news(consumer, cursors, { leftMs, caller: call.caller })
     }
   }
@@ -80,6 +87,7 @@ export class Consuming {
       messagesMax: call.messagesMax,
       autoAck: consumer.ack === 'auto',
       isGone: () => call.caller.gone,
+      skipDeleted: consumer.autoOffsetReset !== 'none',
     })
     try {
       let partitions = this.#directory.partitions(consumer.topic)

@@ -35,6 +35,15 @@ export interface WalkRequest {
   readonly autoAck: boolean
   /** True when the caller went away: nothing more is taken for it. */
   readonly isGone: () => boolean
+  /** Goes on behind messages that were deleted before the consumer read them; else that is a failure. */
+  readonly skipDeleted: boolean
+}
+
+interface Fetched {
+  readonly records: readonly StoredRecord[]
+  /** Offset of the first record, or where it would be. */
+  readonly from: number
+  readonly skipped: number
 }
 
 interface Failure {
@@ -54,6 +63,8 @@ export class MessageWalk {
   readonly messages: DeliveredMessage[] = []
   /** Where the consumer is in each partition that had nothing for it, by group. */
   readonly cursors = new Map<number, number>()
+  /** Messages that were deleted before the consumer read them, by partition; told with the messages behind. */
+  readonly skipped = new Map<string, number>()
   readonly #parts: WalkParts
   readonly #request: WalkRequest
   readonly #deadline: number
@@ -62,6 +73,10 @@ export class MessageWalk {
   #failures: Failure[] = []
   /** Partitions that may have given messages in answers that were lost. */
   readonly #inDoubt = new Set<number>()
+  /** Fetches of which nothing is left, which nobody was told. */
+  readonly #untold: UnsettledFetch[] = []
+  /** Set when a partition refused for good: the consumer has to seek. */
+  #refusal: Error | undefined
 
   constructor(parts: WalkParts, request: WalkRequest) {
     this.#parts = parts
@@ -73,7 +88,7 @@ export class MessageWalk {
 
   /** What the first partition that failed failed with; `undefined` when all asked have answered. */
   get failure(): Error | undefined {
-    return this.#failures[0]?.error
+    return this.#refusal ?? this.#failures[0]?.error
   }
 
   /** Asks again for what earlier calls were given in answers that were lost. */
@@ -116,6 +131,7 @@ export class MessageWalk {
       }
       if (this.messages.length > 0 && this.#parts.suspects.has(partition.groupId)) continue
       await this.#ask(partition, this.#parts.limits.patienceMs)
+      if (this.#refusal !== undefined) return
     }
     const failed = this.#failures
     if (this.messages.length > 0 || failed.length === 0) return
@@ -131,9 +147,10 @@ export class MessageWalk {
   end(): void {
     const { consumerId, requestId, autoAck } = this.#request
     if (!autoAck) return
-    for (const groupId of this.#inDoubt)
-      this.#parts.unsettled.put(consumerId, { groupId, requestId, delivered: 0 })
+    const { unsettled } = this.#parts
+    for (const groupId of this.#inDoubt) unsettled.put(consumerId, { groupId, requestId })
     this.#inDoubt.clear()
+    if (this.messages.length === 0) for (const fetch of this.#untold) unsettled.put(consumerId, fetch)
   }
 
   async #ask(partition: PartitionInfo, timeoutMs: number): Promise<void> {
@@ -147,7 +164,7 @@ export class MessageWalk {
   }
 
   /** Going on to other partitions would lose what this one may have given: it is asked again first. */
-  async #fetchSettled(partition: PartitionInfo, timeoutMs: number): Promise<readonly StoredRecord[]> {
+  async #fetchSettled(partition: PartitionInfo, timeoutMs: number): Promise<Fetched> {
     try {
       return await this.#fetch(partition, {}, timeoutMs)
     } catch (error) {
@@ -163,22 +180,20 @@ export class MessageWalk {
 
   async #settleOne(partition: PartitionInfo, fetch: UnsettledFetch): Promise<void> {
     const { unsettled, limits } = this.#parts
-    const { requestId, delivered } = fetch
+    const { requestId, next } = fetch
     try {
       const timeoutMs = Math.min(limits.patienceMs, this.#timeLeft())
-      this.#keep(partition, requestId, await this.#fetch(partition, { requestId }, timeoutMs), delivered)
+      const fetched = await this.#fetch(partition, { requestId }, timeoutMs)
+      if (fetched.records.length === 0 && lostBefore(fetched, next) > 0) this.#untold.push(fetch)
+      this.#keep(partition, requestId, fetched, next)
     } catch (error) {
       unsettled.put(this.#request.consumerId, fetch)
       this.#failed(partition, error)
     }
   }
 
-  async #fetch(
-    partition: PartitionInfo,
-    wish: Partial<FetchWish>,
-    timeoutMs: number,
-  ): Promise<readonly StoredRecord[]> {
-    const { consumerId, requestId, autoAck } = this.#request
+  async #fetch(partition: PartitionInfo, wish: Partial<FetchWish>, timeoutMs: number): Promise<Fetched> {
+    const { consumerId, requestId, autoAck, skipDeleted } = this.#request
     const answer = await this.#parts.partitions.fetch(
       partition.groupId,
       {
@@ -188,6 +203,7 @@ export class MessageWalk {
         bytesMax: this.#bytesLeft,
         autoAck,
         lookupOnly: false,
+        skipDeleted,
         ...wish,
       },
       { timeoutMs: Math.max(timeoutMs, 1) },
@@ -195,7 +211,7 @@ export class MessageWalk {
     try {
       const records = recordsOf(answer)
       if (records.length === 0) this.cursors.set(partition.groupId, answer.cursor)
-      return records
+      return { records, from: answer.from, skipped: answer.skipped }
     } catch (error) {
       // Given, but not delivered.
       if (answer.granted && wish.requestId === undefined) this.#inDoubt.add(partition.groupId)
@@ -203,23 +219,44 @@ export class MessageWalk {
     }
   }
 
-  /** Takes records into the answer while there is room; the others are kept open for a later call. */
-  #keep(partition: PartitionInfo, requestId: string, records: readonly StoredRecord[], skip = 0): void {
+  /**
+   * Takes records into the answer while there is room; the others are kept open for a later call.
+   * @param next offset of the first record that was not delivered before
+   */
+  #keep(partition: PartitionInfo, requestId: string, fetched: Fetched, next?: number): void {
     const { consumerId, autoAck } = this.#request
-    let delivered = skip
-    while (delivered < records.length && this.#room > 0) {
-      const record = records[delivered]!
+    const { records, from } = fetched
+    const skipped = lostBefore(fetched, next)
+    const first = next === undefined ? 0 : Math.max(next - from, 0)
+    let at = first
+    while (at < records.length && this.#room > 0) {
+      const record = records[at]!
       this.messages.push(deliveredMessage(partition.name, record))
       this.#room--
       this.#bytesLeft -= sizeOfRecord(record)
-      delivered++
+      at++
     }
-    if (delivered > skip) this.#parts.served.served(consumerId, partition.number)
-    if (autoAck && delivered < records.length)
-      this.#parts.unsettled.put(consumerId, { groupId: partition.groupId, requestId, delivered })
+    if (at > first || (records.length === 0 && skipped > 0)) this.#lost(partition, skipped)
+    if (at > first) this.#parts.served.served(consumerId, partition.number)
+    if (!autoAck || at >= records.length) return
+    // Nothing delivered: the loss is told with the first message.
+    const nothing = at === first && next === undefined
+    this.#parts.unsettled.put(consumerId, {
+      groupId: partition.groupId,
+      requestId,
+      ...(nothing ? {} : { next: at === first ? next! : records[at]!.offset }),
+    })
+  }
+
+  #lost(partition: PartitionInfo, count: number): void {
+    if (count > 0) this.skipped.set(partition.name, (this.skipped.get(partition.name) ?? 0) + count)
   }
 
   #failed(partition: PartitionInfo, thrown: unknown): void {
+    if (thrown instanceof BrokerError && thrown.code === 'OFFSET_OUT_OF_RANGE') {
+      this.#refusal = thrown
+      return
+    }
     this.#failures.push({ partition, error: toError(thrown) })
     this.#parts.suspects.failed(partition.groupId)
   }
@@ -235,6 +272,11 @@ export class MessageWalk {
   #timeLeft(): number {
     return this.#deadline - this.#parts.clock.monotonic()
   }
+}
+
+/** Messages that were deleted before the consumer got them, and that it was not told of. */
+function lostBefore({ from, skipped }: Fetched, next: number | undefined): number {
+  return next === undefined ? skipped : Math.max(from - next, 0)
 }
 
 function tooLate(partition: PartitionInfo): BrokerError {

@@ -23,6 +23,7 @@ export interface Registration {
   readonly topicField: string
   readonly start: ConsumerStart
   readonly ack: 'auto' | 'manual'
+  readonly autoOffsetReset: 'earliest' | 'none'
 }
 
 /** Registers consumers, and reads and moves their cursors. */
@@ -57,7 +58,7 @@ export class Positions {
    * @throws BrokerError TOPIC_NOT_FOUND
    */
   async register(registration: Registration): Promise<ConsumerId> {
-    const { topic, topicField, start, ack } = registration
+    const { topic, topicField, start, ack, autoOffsetReset } = registration
     if (this.#metadata.state.topic(topic) === undefined) {
       await this.#metadata.refresh()
       if (this.#metadata.state.topic(topic) === undefined) throw topicNotFound(topic, topicField)
@@ -69,13 +70,15 @@ export class Positions {
         topic,
         start: start.kind === 'time' ? { time: start.ms } : start.kind,
         ack,
+        autoOffsetReset,
       },
       // A second try leaves at worst an id that nobody uses.
       { timeoutMs: this.#timeoutMs, repeatable: true },
     )
     const consumerId = toConsumerId(result['consumerId'])
-    // The proposal was awaited here, so these are all the partitions from before the registration.
-    if (start.kind !== 'earliest')
+    // The proposal was awaited here, so these are all the partitions from before the registration. Who has
+    // no position is at offset 0, which is not where a partition begins that messages were deleted from.
+    if (start.kind !== 'earliest' || this.#metadata.state.topic(topic)?.trimmed === true)
       await Promise.all(
         this.#directory.partitions(topic).map((partition) => this.#seek(partition, consumerId, start)),
       )

@@ -36,21 +36,22 @@ function addConsumeRoutes(app: FastifyInstance, { consuming, positions }: RouteP
 
   const consume = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const { messagesMax, ...call } = parseConsumeRequest(inputOf(request))
-    const messages = await consuming.consume({
+    const { messages, skipped } = await consuming.consume({
       ...call,
       messagesMax: messagesMax ?? 1,
       requestId: requestIdOf(request),
       isRetry: isRetry(request),
       caller: callerOf(reply),
     })
-    if (messagesMax !== undefined) return { status: 'success', count: messages.length, messages }
+    const lost = skipped.size === 0 ? {} : { skipped: Object.fromEntries(skipped) }
+    if (messagesMax !== undefined) return { status: 'success', count: messages.length, messages, ...lost }
     const first = messages[0]
     if (first === undefined)
       throw new BrokerError(
         'NO_MESSAGES',
         `nothing left in topic ${call.topic} for consumer ${call.consumerId}`,
       )
-    return { status: 'success', ...first }
+    return { status: 'success', ...first, ...lost }
   }
   app.get('/consumer/consume', { schema: SCHEMAS.consumeByQuery }, consume)
   app.post('/consumer/consume', { schema: SCHEMAS.consumeByBody }, consume)

@@ -3,8 +3,8 @@ export interface UnsettledFetch {
   readonly groupId: number
   /** 32 hex digits: asked again under it, the broker gives what it gave. */
   readonly requestId: string
-  /** Messages at the front of what it gave that were delivered since. */
-  readonly delivered: number
+  /** Offset of the first message of what it gave that was not delivered; absent when none was. */
+  readonly next?: number
 }
 
 const FETCHES_MAX = 10_000

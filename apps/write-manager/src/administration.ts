@@ -25,7 +25,7 @@ export class Administration {
 
   /** @throws BrokerError TOPIC_EXISTS, NOT_ENOUGH_BROKERS, PARTITION_LIMIT */
   async createTopic(request: CreateTopicRequest): Promise<TopicInfo> {
-    const { topic, topicField, partitions, replicationFactor } = request
+    const { topic, topicField, partitions, replicationFactor, retention } = request
     if (partitions > this.#topicPartitionsMax)
       throw new BrokerError('PARTITION_LIMIT', `a topic has at most ${this.#topicPartitionsMax} partitions`, {
         field: 'partitions',
@@ -38,6 +38,7 @@ export class Administration {
           topic,
           partitions,
           ...(replicationFactor === undefined ? {} : { replicationFactor }),
+          settings: retention,
         },
         { timeoutMs: this.#timeoutMs },
       ),

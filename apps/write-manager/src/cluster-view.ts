@@ -1,5 +1,5 @@
 import type { ActivityReporter } from '@sluice/client'
-import type { MetadataState, TopicInfo } from '@sluice/metadata'
+import type { MetadataState, TopicInfo, TopicSettings } from '@sluice/metadata'
 
 /** The answers about topics, brokers and actors, as clients see them. */
 
@@ -8,6 +8,10 @@ export interface TopicView {
   /** Names, in order. */
   readonly partitions: readonly string[]
   readonly replication_factor: number
+  /** Absent: no limit. */
+  readonly retention_ms?: number
+  readonly retention_bytes?: number
+  readonly retention_messages?: number
   readonly created_at: string
 }
 
@@ -35,7 +39,16 @@ export function topicView(topic: TopicInfo): TopicView {
     name: topic.name,
     partitions: topic.partitions.map(({ name }) => name),
     replication_factor: topic.replicationFactor,
+    ...settingsView(topic.settings),
     created_at: new Date(topic.createdAt).toISOString(),
+  }
+}
+
+function settingsView({ retentionMs, retentionBytes, retentionMessages }: TopicSettings): Partial<TopicView> {
+  return {
+    ...(retentionMs === undefined ? {} : { retention_ms: retentionMs }),
+    ...(retentionBytes === undefined ? {} : { retention_bytes: retentionBytes }),
+    ...(retentionMessages === undefined ? {} : { retention_messages: retentionMessages }),
   }
 }
 

@@ -12,6 +12,8 @@ export interface RegisterConsumerRequest {
   readonly start: ConsumerStart
   /** `auto`: delivery moves the position. `manual`: only POST /consumer/ack does. */
   readonly ack: 'auto' | 'manual'
+  /** When messages were deleted before they were read: `earliest` goes on behind them, `none` is an error. */
+  readonly autoOffsetReset: 'earliest' | 'none'
 }
 
 export interface ConsumerCall {
@@ -42,7 +44,13 @@ export const CONSUMED_MESSAGES_MAX = 10_000
 export const WAIT_MS_MAX = 30_000
 
 const CALL = ['consumer_id', 'topic_name', 'topic']
-const REGISTER_FIELDS: ReadonlySet<string> = new Set(['topic_name', 'topic', 'start', 'ack'])
+const REGISTER_FIELDS: ReadonlySet<string> = new Set([
+  'topic_name',
+  'topic',
+  'start',
+  'ack',
+  'auto_offset_reset',
+])
 const CALL_FIELDS: ReadonlySet<string> = new Set(CALL)
 const CONSUME_FIELDS: ReadonlySet<string> = new Set([...CALL, 'max_messages', 'wait_ms'])
 const POSITION_FIELDS: ReadonlySet<string> = new Set([...CALL, 'partition', 'offset'])
@@ -56,6 +64,7 @@ export function parseRegisterConsumer(body: unknown): RegisterConsumerRequest {
     topicField: fields.pick(['topic_name', 'topic']).field,
     start: toStart(fields.value('start') ?? 'earliest', 'start'),
     ack: fields.choice('ack', ['auto', 'manual'], 'auto'),
+    autoOffsetReset: fields.choice('auto_offset_reset', ['earliest', 'none'], 'earliest'),
   }
 }
 

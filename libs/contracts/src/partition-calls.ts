@@ -48,6 +48,8 @@ export interface FetchCall {
   readonly autoAck: boolean
   /** Answers only what this request was granted before. */
   readonly lookupOnly: boolean
+  /** Steps over messages that were deleted before the consumer read them; else that is OFFSET_OUT_OF_RANGE. */
+  readonly skipDeleted: boolean
 }
 
 export interface FetchAnswer {
@@ -60,12 +62,15 @@ export interface FetchAnswer {
   readonly logStart: number
   /** True when the cursor was advanced for this request, now or earlier. */
   readonly granted: boolean
+  /** Messages before `from` that were deleted before the consumer read them. */
+  readonly skipped: number
   /** The batches that hold the messages, and perhaps others before and behind them. */
   readonly batches: readonly Uint8Array[]
 }
 
 const AUTO_ACK = 1
 const LOOKUP_ONLY = 2
+const SKIP_DELETED = 4
 
 export function encodeFetchCall(call: FetchCall): Uint8Array {
   return new BinaryWriter(33)
@@ -74,7 +79,11 @@ export function encodeFetchCall(call: FetchCall): Uint8Array {
     .requestId(call.requestId)
     .u32(call.messagesMax)
     .u32(call.bytesMax)
-    .u8((call.autoAck ? AUTO_ACK : 0) | (call.lookupOnly ? LOOKUP_ONLY : 0)).bytes
+    .u8(
+      (call.autoAck ? AUTO_ACK : 0) |
+        (call.lookupOnly ? LOOKUP_ONLY : 0) |
+        (call.skipDeleted ? SKIP_DELETED : 0),
+    ).bytes
 }
 
 export function decodeFetchCall(bytes: Uint8Array): FetchCall {
@@ -88,11 +97,16 @@ export function decodeFetchCall(bytes: Uint8Array): FetchCall {
   }
   const flags = reader.u8()
   reader.end()
-  return { ...fields, autoAck: (flags & AUTO_ACK) !== 0, lookupOnly: (flags & LOOKUP_ONLY) !== 0 }
+  return {
+    ...fields,
+    autoAck: (flags & AUTO_ACK) !== 0,
+    lookupOnly: (flags & LOOKUP_ONLY) !== 0,
+    skipDeleted: (flags & SKIP_DELETED) !== 0,
+  }
 }
 
 export function encodeFetchAnswer(answer: FetchAnswer): Uint8Array {
-  let size = 5 * 8 + 1 + 4
+  let size = 6 * 8 + 1 + 4
   for (const batch of answer.batches) size += 4 + batch.length
   const writer = new BinaryWriter(size)
     .natural(answer.from)
@@ -101,6 +115,7 @@ export function encodeFetchAnswer(answer: FetchAnswer): Uint8Array {
     .natural(answer.end)
     .natural(answer.logStart)
     .u8(answer.granted ? 1 : 0)
+    .natural(answer.skipped)
     .u32(answer.batches.length)
   for (const batch of answer.batches) writer.u32(batch.length).raw(batch)
   return writer.bytes
@@ -115,6 +130,7 @@ export function decodeFetchAnswer(bytes: Uint8Array): FetchAnswer {
     end: reader.natural(),
     logStart: reader.natural(),
     granted: reader.u8() === 1,
+    skipped: reader.natural(),
   }
   const count = reader.u32()
   if (count * 4 > reader.remaining) throw new BrokerError('INVALID_REQUEST', 'a fetch answer ends too early')

@@ -1,5 +1,5 @@
 import Type from 'typebox'
-import { PARTITIONS_PER_CREATE_MAX, REPLICATION_FACTOR_MAX } from './admin-requests.js'
+import { PARTITIONS_PER_CREATE_MAX, REPLICATION_FACTOR_MAX, RETENTION_MIN } from './admin-requests.js'
 import { CONSUMED_MESSAGES_MAX, WAIT_MS_MAX } from './consumer-requests.js'
 import { MESSAGES_PER_CALL_MAX } from './produce-request.js'
 
@@ -12,6 +12,8 @@ const Id = (description: string) =>
   Type.Union([Type.Integer({ minimum: 1 }), Type.String({ pattern: '^[0-9]{1,10}$' })], { description })
 const Whole = (bounds: { minimum: number; maximum: number }, description: string) =>
   Type.Union([Type.Integer(bounds), Type.String({ pattern: '^[0-9]{1,16}$' })], { description })
+const Limit = (description: string) =>
+  Whole({ minimum: RETENTION_MIN, maximum: Number.MAX_SAFE_INTEGER }, description)
 const TopicName = Type.String({ pattern: '^[A-Za-z0-9._-]{1,200}$' })
 const Partition = Type.Union([Type.Integer({ minimum: 1 }), Type.String()], {
   description: 'A number from 1, or the whole name, such as orders.1',
@@ -62,6 +64,9 @@ export const SCHEMAS = {
         replication_factor: Type.Optional(
           Whole({ minimum: 1, maximum: REPLICATION_FACTOR_MAX }, 'Default 3'),
         ),
+        retention_ms: Type.Optional(Limit('Milliseconds that a partition keeps a message; default for ever')),
+        retention_bytes: Type.Optional(Limit('Bytes that a partition keeps; default all')),
+        retention_messages: Type.Optional(Limit('Messages that a partition keeps; default all')),
       },
       STRICT,
     ),
@@ -99,6 +104,12 @@ export const SCHEMAS = {
         ),
         ack: Type.Optional(
           Type.Union([Type.Literal('auto'), Type.Literal('manual')], { description: 'Default auto' }),
+        ),
+        auto_offset_reset: Type.Optional(
+          Type.Union([Type.Literal('earliest'), Type.Literal('none')], {
+            description:
+              'When messages were deleted before they were read: go on behind them, or fail. Default earliest',
+          }),
         ),
       },
       STRICT,

@@ -37,6 +37,7 @@ describe('calls survive the wire', () => {
       bytesMax: u32,
       autoAck: fc.boolean(),
       lookupOnly: fc.boolean(),
+      skipDeleted: fc.boolean(),
     })
     roundTrip(call, contracts.encodeFetchCall, contracts.decodeFetchCall)
     const answer = fc.record({
@@ -46,6 +47,7 @@ describe('calls survive the wire', () => {
       end: natural,
       logStart: natural,
       granted: fc.boolean(),
+      skipped: natural,
       batches: fc.array(bytes, { maxLength: 4 }),
     })
     roundTrip(answer, contracts.encodeFetchAnswer, contracts.decodeFetchAnswer)

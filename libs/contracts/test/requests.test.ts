@@ -154,6 +154,11 @@ describe('consumers', () => {
     expect(parseRegisterConsumer({ topic: 'a', start: 1000 })).toMatchObject({
       start: { kind: 'time', ms: 1000 },
     })
+    expect(parseRegisterConsumer({ topic: 'a' }).autoOffsetReset).toBe('earliest')
+    expect(parseRegisterConsumer({ topic: 'a', auto_offset_reset: 'none' }).autoOffsetReset).toBe('none')
+    expect(() => parseRegisterConsumer({ topic: 'a', auto_offset_reset: 'latest' })).toThrow(
+      refused('INVALID_REQUEST', 'auto_offset_reset'),
+    )
     expect(() => parseRegisterConsumer({ topic: 'a', start: 'middle' })).toThrow(
       refused('INVALID_REQUEST', 'start'),
     )
@@ -189,8 +194,14 @@ describe('administration', () => {
         topic: 'a',
         topicField: field,
         partitions: 1,
+        retention: {},
         replicationFactor: undefined,
       })
+    expect(
+      parseCreateTopic({ name: 'a', retention_ms: 5, retention_bytes: '6', retention_messages: 7 }).retention,
+    ).toEqual({ retentionMs: 5, retentionBytes: 6, retentionMessages: 7 })
+    for (const field of ['retention_ms', 'retention_bytes', 'retention_messages'])
+      expect(() => parseCreateTopic({ name: 'a', [field]: 0 })).toThrow(refused('INVALID_REQUEST', field))
     expect(() => parseCreateTopic({ name: 'a', partitions: 0 })).toThrow(
       refused('INVALID_REQUEST', 'partitions'),
     )

@@ -1,5 +1,6 @@
 import { BrokerError, toBrokerId, toTopicName } from '@sluice/domain'
-import type { ActorType, ClusterSettings, ConsumerStart } from './entities.js'
+import type { ActorType, AutoOffsetReset, ClusterSettings, ConsumerStart, TopicSettings } from './entities.js'
+import { parseTopicSettings } from './topic-settings.js'
 
 /** Id and time last seen, milliseconds since 1970. */
 export type Seen = readonly [id: number, at: number]
@@ -41,6 +42,7 @@ export type MetadataCommand =
       readonly topic: string
       readonly partitions: number
       readonly replicationFactor?: number
+      readonly settings?: TopicSettings
     }
   | {
       readonly kind: 'add-partition'
@@ -55,6 +57,8 @@ export type MetadataCommand =
       readonly topic: string
       readonly start: ConsumerStart
       readonly ack: 'auto' | 'manual'
+      /** Default `earliest`. */
+      readonly autoOffsetReset?: AutoOffsetReset
     }
   | {
       readonly kind: 'activity'
@@ -94,6 +98,7 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
         ...(fields['replicationFactor'] === undefined
           ? {}
           : { replicationFactor: positive(fields['replicationFactor'], 'replicationFactor') }),
+        settings: parseTopicSettings(fields['settings']),
       }
     case 'add-partition':
       return {
@@ -113,6 +118,10 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
         topic: toTopicName(fields['topic']),
         start: start(fields['start']),
         ack: oneOf(fields['ack'], 'ack', ['auto', 'manual']),
+        autoOffsetReset: oneOf(fields['autoOffsetReset'] ?? 'earliest', 'autoOffsetReset', [
+          'earliest',
+          'none',
+        ]),
       }
     case 'activity':
       return {

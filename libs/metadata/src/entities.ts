@@ -3,6 +3,8 @@ import type { BrokerId, ConsumerId, GroupId, ProducerId, TopicName } from '@slui
 /** Where a new consumer begins. */
 export type ConsumerStart = 'earliest' | 'latest' | { readonly time: number }
 
+export type AutoOffsetReset = 'earliest' | 'none'
+
 export type ActorType = 'producer' | 'consumer' | 'broker'
 
 /** All times are milliseconds since 1970. */
@@ -27,9 +29,25 @@ export interface PartitionInfo {
   readonly createdAt: number
 }
 
+/**
+ * What an operator says of a topic and may change later. Retention holds for each partition by itself, by
+ * whole record batches: a batch goes once what is left satisfies every limit that is set. Absent: no limit.
+ */
+export interface TopicSettings {
+  /** Messages older than this are deleted, by their timestamps. Milliseconds. */
+  readonly retentionMs?: number
+  /** A partition keeps at least its newest messages of this size. Bytes of record batches. */
+  readonly retentionBytes?: number
+  /** A partition keeps at least so many of its newest messages. */
+  readonly retentionMessages?: number
+}
+
 export interface TopicInfo {
   readonly name: TopicName
   readonly replicationFactor: number
+  readonly settings: TopicSettings
+  /** True once retention was set, for good: partitions may not start at offset 0. */
+  readonly trimmed: boolean
   readonly createdAt: number
   /** In the order of their numbers. */
   readonly partitions: readonly PartitionInfo[]
@@ -46,6 +64,8 @@ export interface ConsumerInfo {
   readonly topic: TopicName
   readonly start: ConsumerStart
   readonly ack: 'auto' | 'manual'
+  /** What happens when messages were deleted before it read them: goes on behind them, or gets an error. */
+  readonly autoOffsetReset: AutoOffsetReset
   readonly createdAt: number
 }
 

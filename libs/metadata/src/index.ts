@@ -1,6 +1,7 @@
 export { type Mark, type MetadataCommand, parseMetadataCommand, type Seen } from './command.js'
 export type {
   ActorType,
+  AutoOffsetReset,
   BrokerInfo,
   ClusterSettings,
   ConsumerInfo,
@@ -10,6 +11,8 @@ export type {
   PartitionInfo,
   ProducerInfo,
   TopicInfo,
+  TopicSettings,
 } from './entities.js'
 export { type BrokerLoad, placeReplicas } from './placement.js'
+export { hasRetention, withSettings } from './topic-settings.js'
 export { DEFAULT_SETTINGS, type MetadataResult, type MetadataSnapshot, MetadataState } from './state.js'

@@ -20,9 +20,11 @@ import type {
   PartitionInfo,
   ProducerInfo,
   TopicInfo,
+  TopicSettings,
 } from './entities.js'
 import { HealthTable } from './health-table.js'
 import { type BrokerLoad, placeReplicas } from './placement.js'
+import { withSettings } from './topic-settings.js'
 
 /** What a command answers: its fields, or why it was refused; a refusal changes nothing. */
 export type MetadataResult =
@@ -279,6 +281,7 @@ export class MetadataState {
       command.partitions,
       replicationFactor,
       command.at,
+      command.settings,
     )
     if (topic === undefined) return refused('NOT_ENOUGH_BROKERS', 'no broker is alive')
     return {
@@ -337,6 +340,7 @@ export class MetadataState {
       topic: topic.name,
       start: command.start,
       ack: command.ack,
+      autoOffsetReset: command.autoOffsetReset ?? 'earliest',
       createdAt: command.at,
     }
     this.#consumers.set(consumer.id, consumer)
@@ -367,12 +371,16 @@ export class MetadataState {
     partitionCount: number,
     replicationFactor: number,
     at: number,
+    settings?: TopicSettings,
   ): TopicInfo | undefined {
     if (this.#alive().length === 0) return undefined
     const partitions: PartitionInfo[] = []
     for (let number = 1; number <= partitionCount; number++)
       partitions.push(this.#newPartition(name, number, replicationFactor, at)!)
-    const topic = { name, replicationFactor, createdAt: at, partitions }
+    const topic = withSettings(
+      { name, replicationFactor, settings: {}, trimmed: false, createdAt: at, partitions },
+      settings ?? {},
+    )
     this.#topics.set(name, topic)
     return topic
   }

@@ -5,6 +5,7 @@ import {
   MetadataState,
   parseMetadataCommand,
   placeReplicas,
+  withSettings,
 } from '@sluice/metadata'
 import type { BrokerId } from '@sluice/domain'
 import fc from 'fast-check'
@@ -47,6 +48,20 @@ describe('topics', () => {
       expect(new Set(partition.replicas).size).toBe(3)
       expect(state.partitionByGroup(partition.groupId)).toBe(partition)
     }
+  })
+
+  test('have settings, and remember for good that messages may have been deleted', () => {
+    const state = founded()
+    const settings = { retentionMs: 1000, retentionBytes: 2000, retentionMessages: 3000 }
+    next(state, parseMetadataCommand({ ...create('short'), settings }))
+    next(state, parseMetadataCommand(create('long')))
+    expect(state.topic('short')).toMatchObject({ settings, trimmed: true })
+    expect(state.topic('long')).toMatchObject({ settings: {}, trimmed: false })
+    expect(withSettings(state.topic('short')!, {})).toMatchObject({ settings: {}, trimmed: true })
+    for (const limit of [0, 1.5, -1, '7', null])
+      expect(() => parseMetadataCommand({ ...create('x'), settings: { retentionMs: limit } })).toThrow(
+        'retentionMs',
+      )
   })
 
   test('with fewer brokers than the replication factor use all there are', () => {

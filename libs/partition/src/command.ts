@@ -7,12 +7,15 @@ import { unreachable } from '@sluice/foundation'
  *     append  : 1 | one record batch, base offset and leader epoch filled in
  *     cursors : 2 | count u32 | count × (op u8 | consumer u32 | request 16 bytes | a f64 | b f64)
  *               op 1, grant: a = from, b = to        op 2, set: a = offset, b = 1 when only forwards
+ *     trim    : 3 | log start f64
  *
  * Little endian. Many cursor operations share an entry, so that readers cost per turn, not per call.
  */
 export type PartitionCommand =
   | { readonly kind: 'append'; readonly batch: Uint8Array }
   | { readonly kind: 'cursors'; readonly operations: readonly CursorOperation[] }
+  /** Everything before `logStart` is deleted, on every replica at this place of the log. */
+  | { readonly kind: 'trim'; readonly logStart: number }
 
 export type CursorOperation =
   | {
@@ -33,10 +36,12 @@ export type CursorOperation =
 
 const APPEND = 1
 const CURSORS = 2
+const TRIM = 3
 const GRANT = 1
 const SET = 2
 const OPERATION_BYTES = 1 + 4 + 16 + 8 + 8
 const CURSORS_HEADER_BYTES = 5
+const TRIM_BYTES = 1 + 8
 
 /** Bytes of room that an append command needs in front of its batch. */
 export const APPEND_HEADER_BYTES = 1
@@ -81,13 +86,23 @@ export function encodeCursors(operations: readonly CursorOperation[]): Uint8Arra
   return command
 }
 
+export function encodeTrim(logStart: number): Uint8Array {
+  const command = new Uint8Array(TRIM_BYTES)
+  const view = new DataView(command.buffer)
+  view.setUint8(0, TRIM)
+  view.setFloat64(1, logStart, true)
+  return command
+}
+
 /** @throws BrokerError CORRUPT_BATCH when the bytes are no command; never reads past their end */
 export function decodePartitionCommand(bytes: Uint8Array): PartitionCommand {
   if (bytes.length < 1) throw new BrokerError('CORRUPT_BATCH', 'an empty entry is no partition command')
   if (bytes[0] === APPEND) return { kind: 'append', batch: batchOf(bytes) }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (bytes[0] === TRIM && bytes.length === TRIM_BYTES)
+    return { kind: 'trim', logStart: position(view.getFloat64(1, true)) }
   if (bytes[0] !== CURSORS || bytes.length < CURSORS_HEADER_BYTES)
     throw new BrokerError('CORRUPT_BATCH', `partition command of unknown kind ${bytes[0]!}`)
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const count = view.getUint32(1, true)
   if (bytes.length !== CURSORS_HEADER_BYTES + count * OPERATION_BYTES)
     throw new BrokerError('CORRUPT_BATCH', `${count} cursor operations do not take ${bytes.length} bytes`)

@@ -5,6 +5,7 @@ export {
   decodePartitionCommand,
   encodeAppend,
   encodeCursors,
+  encodeTrim,
   type PartitionCommand,
 } from './command.js'
 export { type BatchIdentity } from './producer-sequence.js'
@@ -18,4 +19,4 @@ export type {
   SequenceRow,
   StoredBatch,
 } from './rows.js'
-export { type Applied, PartitionState } from './state.js'
+export { type Applied, type MoveOutcome, PartitionState } from './state.js'

@@ -2,7 +2,7 @@ import { invariant } from '@sluice/foundation'
 import type { CursorOperation } from './command.js'
 import { grantOf, moveCursor } from './cursor.js'
 import { type BatchIdentity, advanceSequence, judgeSequence } from './producer-sequence.js'
-import type { CursorRow, SequenceRow } from './rows.js'
+import type { CursorGrant, CursorRow, SequenceRow } from './rows.js'
 import type { PartitionState } from './state.js'
 
 export type AppendPlan =
@@ -26,6 +26,7 @@ interface Ahead<T> {
 export class LeaderProjection {
   readonly #state: PartitionState
   #nextOffset: number
+  #logStart: number
   readonly #cursors = new Map<number, Ahead<CursorRow>>()
   readonly #sequences = new Map<bigint, Ahead<SequenceRow>>()
   // In log order; what is applied is removed from the front.
@@ -38,6 +39,12 @@ export class LeaderProjection {
   constructor(state: PartitionState) {
     this.#state = state
     this.#nextOffset = state.nextOffset
+    this.#logStart = state.logStart
+  }
+
+  /** Offset of the oldest message kept, once what is on its way is applied. */
+  get logStart(): number {
+    return this.#logStart
   }
 
   planAppend(batch: BatchIdentity): AppendPlan {
@@ -69,19 +76,28 @@ export class LeaderProjection {
     this.#pending.push({ index, consumerIds: [], producerId: batch.producerId })
   }
 
-  /** Where the consumer's next unread message is, counting what is on its way. */
+  /** The start of the log moves to `logStart`, never back. */
+  trimmed(index: number, logStart: number): void {
+    this.#logStart = Math.max(this.#logStart, logStart)
+    this.#pending.push({ index, consumerIds: [], producerId: -1n })
+  }
+
+  /**
+   * Where the consumer is, counting what is on its way; before `logStart` when messages that it has not
+   * read were deleted.
+   */
   cursor(consumerId: number): number {
-    return this.#cursorRow(consumerId)?.cursor ?? this.#state.logStart
+    return this.#cursorRow(consumerId)?.cursor ?? 0
   }
 
   /** What the request was given before, and the entry that gives it (0: applied). */
   earlierGrant(
     consumerId: number,
     requestId: string,
-  ): { readonly from: number; readonly to: number; readonly index: number } | undefined {
+  ): (CursorGrant & { readonly index: number }) | undefined {
     const grant = grantOf(this.#cursorRow(consumerId), requestId)
     if (grant === undefined) return undefined
-    return { from: grant.from, to: grant.to, index: this.cursorIndex(consumerId) }
+    return { ...grant, index: this.cursorIndex(consumerId) }
   }
 
   /** Index of the newest entry on its way that moves this consumer; 0 when there is none. */
@@ -91,7 +107,7 @@ export class LeaderProjection {
 
   moved(index: number, operations: readonly CursorOperation[]): void {
     for (const operation of operations) {
-      const { row } = moveCursor(this.#cursorRow(operation.consumerId), operation, this.#state.logStart)
+      const { row } = moveCursor(this.#cursorRow(operation.consumerId), operation, this.#logStart)
       this.#cursors.set(operation.consumerId, { index, row })
     }
     this.#pending.push({ index, consumerIds: operations.map((o) => o.consumerId), producerId: -1n })

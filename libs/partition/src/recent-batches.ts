@@ -29,15 +29,17 @@ export class RecentBatches {
   /** Drops the oldest batches while more than `bytesMax` are held, but none at or above `keepFrom`. */
   evict(bytesMax: number, keepFrom: number): void {
     while (this.#sizeBytes > bytesMax && this.#first < this.#batches.length) {
-      const oldest = this.#batches[this.#first]!
-      if (oldest.lastOffset >= keepFrom) return
-      this.#sizeBytes -= oldest.bytes.length
-      this.#first++
+      if (this.#batches[this.#first]!.lastOffset >= keepFrom) return
+      this.#dropOldest()
     }
-    if (this.#first > 64 && this.#first * 2 > this.#batches.length) {
-      this.#batches = this.#batches.slice(this.#first)
-      this.#first = 0
-    }
+    this.#giveBack()
+  }
+
+  /** Drops what is before `logStart` whole: deleted messages are held for nobody. */
+  trim(logStart: number): void {
+    while (this.#first < this.#batches.length && this.#batches[this.#first]!.lastOffset < logStart)
+      this.#dropOldest()
+    this.#giveBack()
   }
 
   /**
@@ -56,6 +58,18 @@ export class RecentBatches {
       found.push(batch)
     }
     return found
+  }
+
+  #dropOldest(): void {
+    this.#sizeBytes -= this.#batches[this.#first]!.bytes.length
+    this.#first++
+  }
+
+  /** Lets go of the dropped ones, seldom enough to cost nothing per batch. */
+  #giveBack(): void {
+    if (this.#first <= 64 || this.#first * 2 <= this.#batches.length) return
+    this.#batches = this.#batches.slice(this.#first)
+    this.#first = 0
   }
 
   #find(offset: number): number | undefined {

@@ -5,6 +5,8 @@ export interface CursorGrant {
   readonly from: number
   /** One past the last message granted. */
   readonly to: number
+  /** Messages before `from` that the consumer will never get: deleted before it read them. */
+  readonly skipped?: number
 }
 
 /** A consumer's position in one partition. */

@@ -1,7 +1,7 @@
 import { readBatchHeader } from '@sluice/domain'
-import { invariant } from '@sluice/foundation'
+import { invariant, unreachable } from '@sluice/foundation'
 import { type CursorOperation, decodePartitionCommand } from './command.js'
-import { moveCursor } from './cursor.js'
+import { type CursorOutcome, moveCursor } from './cursor.js'
 import { advanceSequence } from './producer-sequence.js'
 import type { CursorRow, PartitionDelta, PartitionSnapshot, SequenceRow, StoredBatch } from './rows.js'
 
@@ -10,7 +10,11 @@ const REMEMBERED_PRODUCERS_MAX = 1000
 
 export type Applied =
   | { readonly kind: 'appended'; readonly batch: StoredBatch }
-  | { readonly kind: 'cursors'; readonly outcomes: readonly { readonly from: number; readonly to: number }[] }
+  | { readonly kind: 'cursors'; readonly outcomes: readonly MoveOutcome[] }
+  | { readonly kind: 'trimmed'; readonly logStart: number }
+
+/** What a cursor operation was given: [from, to), behind `skipped` deleted messages that it never got. */
+export type MoveOutcome = Pick<CursorOutcome, 'from' | 'to' | 'skipped'>
 
 /**
  * One partition as its log makes it: the same entries give the same state on every replica.
@@ -77,9 +81,16 @@ export class PartitionState {
   apply(index: number, term: number, bytes: Uint8Array): Applied {
     const command = decodePartitionCommand(bytes)
     this.#advance(index, term)
-    if (command.kind === 'append')
-      return { kind: 'appended', batch: this.#append(index, term, command.batch) }
-    return { kind: 'cursors', outcomes: command.operations.map((operation) => this.#move(operation)) }
+    switch (command.kind) {
+      case 'append':
+        return { kind: 'appended', batch: this.#append(index, term, command.batch) }
+      case 'cursors':
+        return { kind: 'cursors', outcomes: command.operations.map((operation) => this.#move(operation)) }
+      case 'trim':
+        return { kind: 'trimmed', logStart: this.#trim(command.logStart) }
+      default:
+        return unreachable(command)
+    }
   }
 
   /** What changed since the last call, for one transaction; `undefined` when nothing did. */
@@ -96,7 +107,8 @@ export class PartitionState {
       appliedTerm: this.#appliedTerm,
       nextOffset: this.#nextOffset,
       logStart: this.#logStart,
-      batches: this.#batches,
+      // What was deleted before it was written down need not be.
+      batches: this.#batches.filter((batch) => batch.lastOffset >= this.#logStart),
       cursors: Array.from(this.#movedCursors, (id) => this.#cursors.get(id)!),
       sequences: Array.from(this.#movedSequences, (id) => this.#sequences.get(id)!),
       expiredSequences: [...this.#expiredSequences],
@@ -171,12 +183,21 @@ export class PartitionState {
     this.#expiredSequences.add(oldest!.producerId)
   }
 
-  #move(operation: CursorOperation): { from: number; to: number } {
+  #trim(logStart: number): number {
+    invariant(
+      logStart <= this.#nextOffset,
+      `the log cannot start at ${logStart}, behind its end ${this.#nextOffset}`,
+    )
+    this.#logStart = Math.max(this.#logStart, logStart)
+    return this.#logStart
+  }
+
+  #move(operation: CursorOperation): MoveOutcome {
     const outcome = moveCursor(this.#cursors.get(operation.consumerId), operation, this.#logStart)
     if (outcome.changed) {
       this.#cursors.set(operation.consumerId, outcome.row)
       this.#movedCursors.add(operation.consumerId)
     }
-    return { from: outcome.from, to: outcome.to }
+    return { from: outcome.from, to: outcome.to, skipped: outcome.skipped }
   }
 }

@@ -6,6 +6,7 @@ import {
   decodePartitionCommand,
   encodeAppend,
   encodeCursors,
+  encodeTrim,
   LeaderProjection,
   PartitionState,
   RecentBatches,
@@ -150,7 +151,7 @@ describe('cursors', () => {
     append(state, 1, { base: 0, count: 10 })
     state.apply(2, 1, encodeCursors([grant(1, 1, 0, 4)]))
     const late = state.apply(3, 1, encodeCursors([grant(1, 2, 0, 4)]))
-    expect(late).toEqual({ kind: 'cursors', outcomes: [{ from: 0, to: 0 }] })
+    expect(late).toEqual({ kind: 'cursors', outcomes: [{ from: 0, to: 0, skipped: 0 }] })
     expect(state.cursorRow(1)?.cursor).toBe(4)
   })
 
@@ -177,6 +178,43 @@ describe('cursors', () => {
   })
 })
 
+describe('deletion', () => {
+  test('a trim survives encoding, moves the start and never back, and not past the end', () => {
+    expect(decodePartitionCommand(encodeTrim(2 ** 40))).toEqual({ kind: 'trim', logStart: 2 ** 40 })
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 10 })
+    expect(state.apply(2, 1, encodeTrim(6))).toEqual({ kind: 'trimmed', logStart: 6 })
+    expect(state.apply(3, 1, encodeTrim(4))).toEqual({ kind: 'trimmed', logStart: 6 })
+    expect(new PartitionState(state.snapshot()).logStart).toBe(6)
+    expect(() => state.apply(4, 1, encodeTrim(11))).toThrow('behind its end')
+  })
+
+  test('a consumer that was overtaken goes on at the start, and its grant says over how much', () => {
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 10 })
+    state.apply(2, 1, encodeCursors([grant(1, 1, 0, 2)]))
+    state.apply(3, 1, encodeTrim(6))
+    const late = state.apply(4, 1, encodeCursors([grant(1, 2, 2, 4)]))
+    expect(late).toEqual({ kind: 'cursors', outcomes: [{ from: 2, to: 2, skipped: 0 }] })
+    const jumped = { kind: 'cursors', outcomes: [{ from: 6, to: 8, skipped: 4 }] }
+    expect(state.apply(5, 1, encodeCursors([grant(1, 3, 6, 8)]))).toEqual(jumped)
+    const restarted = new PartitionState(state.snapshot())
+    expect(restarted.apply(6, 1, encodeCursors([grant(1, 3, 6, 8)]))).toEqual(jumped)
+    const next = { kind: 'cursors', outcomes: [{ from: 8, to: 10, skipped: 0 }] }
+    expect(state.apply(6, 1, encodeCursors([grant(1, 4, 8, 10)]))).toEqual(next)
+  })
+
+  test('what was deleted before it was written down is not in the delta', () => {
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 3 })
+    append(state, 2, { base: 3, count: 3 })
+    state.apply(3, 1, encodeTrim(4))
+    const delta = state.drain(ID)!
+    expect(delta.batches.map((one) => one.baseOffset)).toEqual([3])
+    expect(delta).toMatchObject({ logStart: 4, nextOffset: 6 })
+  })
+})
+
 test('what a leader projects is what every replica applies, whatever the mix', () => {
   const step = fc.oneof(
     fc.record({
@@ -191,6 +229,7 @@ test('what a leader projects is what every replica applies, whatever the mix', (
       request: fc.integer({ min: 0, max: 8 }),
       take: fc.integer({ min: 1, max: 4 }),
     }),
+    fc.record({ kind: fc.constant('trim' as const), behind: fc.integer({ min: 0, max: 9 }) }),
     fc.record({ kind: fc.constant('apply' as const), upTo: fc.integer({ min: 1, max: 6 }) }),
   )
   fc.assert(
@@ -221,15 +260,21 @@ test('what a leader projects is what every replica applies, whatever the mix', (
           log.push(encodeAppend(batch(shape)))
           projection.appended(log.length, header, plan.baseOffset)
           end += action.count
+        } else if (action.kind === 'trim') {
+          const logStart = Math.max(end - action.behind, 0)
+          log.push(encodeTrim(logStart))
+          projection.trimmed(log.length, logStart)
         } else {
-          const from = projection.cursor(action.consumer)
+          const from = Math.max(projection.cursor(action.consumer), projection.logStart)
           const operation = grant(action.consumer, action.request, from, Math.min(end, from + action.take))
           log.push(encodeCursors([operation]))
           projection.moved(log.length, [operation])
         }
       }
       const projected = [1, 2, 3].map((id) => projection.cursor(id))
+      const projectedStart = projection.logStart
       applyTo(log.length)
+      expect(leader.logStart).toBe(projectedStart)
       for (let i = 0; i < log.length; i++) follower.apply(i + 1, 1, log[i]!)
       expect(follower.snapshot()).toEqual(leader.snapshot())
       expect([1, 2, 3].map((id) => leader.cursorRow(id)?.cursor ?? 0)).toEqual(projected)
@@ -272,6 +317,17 @@ describe('recent batches', () => {
     expect(recent.read(14, 1e6)?.map((b) => b.baseOffset)).toEqual([13, 16])
     expect(recent.read(19, 1e6)).toBeUndefined()
     expect(() => recent.add(stored(25, 1))).toThrow('gap')
+  })
+
+  test('let go of deleted ones, also of those that the database does not have', () => {
+    const recent = new RecentBatches()
+    for (const base of [0, 3, 6]) recent.add(stored(base, 3))
+    recent.trim(4)
+    expect(recent.firstOffset).toBe(3)
+    recent.trim(9)
+    expect(recent.sizeBytes).toBe(0)
+    recent.add(stored(9, 1))
+    expect(recent.firstOffset).toBe(9)
   })
 
   test('evict the oldest, but never what the database does not have', () => {

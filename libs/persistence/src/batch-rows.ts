@@ -4,10 +4,17 @@ import type { StoredBatch } from '@sluice/partition'
 import { type RawBuilder, sql } from 'kysely'
 import { byteaArray, int4Array, int8Array } from './binary-array.js'
 
+/** What grows with every batch of a partition. */
+export interface RunningTotals {
+  readonly latestTimestamp: number
+  readonly endBytes: number
+}
+
 /** Rows of `record_batches` for one INSERT. */
 export class BatchRows {
   readonly #groupIds: number[] = []
   readonly #latestTimestamps: number[] = []
+  readonly #endBytes: number[] = []
   readonly #baseTimestamps: number[] = []
   readonly #batches: StoredBatch[] = []
   // The positions of all records of all batches in a row; PostgreSQL has no array of arrays of
@@ -26,8 +33,8 @@ export class BatchRows {
     return this.#sizeBytes
   }
 
-  /** @param latestTimestamp largest timestamp of this batch and all before it in its partition */
-  add(groupId: number, batch: StoredBatch, latestTimestamp: number): void {
+  /** @param upTo of this batch and all before it in its partition */
+  add(groupId: number, batch: StoredBatch, upTo: RunningTotals): void {
     const header = readBatchHeader(batch.bytes)
     invariant(header.baseOffset === batch.baseOffset, 'a batch is stored under the offset it carries')
     const count = batch.lastOffset - batch.baseOffset + 1
@@ -35,7 +42,8 @@ export class BatchRows {
     const positions = recordPositions(batch.bytes)
     this.#groupIds.push(groupId)
     this.#batches.push(batch)
-    this.#latestTimestamps.push(latestTimestamp)
+    this.#latestTimestamps.push(upTo.latestTimestamp)
+    this.#endBytes.push(upTo.endBytes)
     this.#baseTimestamps.push(header.baseTimestamp)
     this.#sliceStarts.push(this.#keyStarts.length + 1)
     for (let i = 0; i < count; i++) {
@@ -54,9 +62,9 @@ export class BatchRows {
     const column = (of: (batch: StoredBatch) => number): Buffer => int8Array(batches.map(of))
     return sql`
       INSERT INTO record_batches (group_id, base_offset, last_offset, term, raft_index, base_timestamp,
-        max_timestamp, latest_timestamp, bytes, timestamp_deltas, key_starts, key_lengths, value_starts, value_lengths)
+        max_timestamp, latest_timestamp, end_bytes, bytes, timestamp_deltas, key_starts, key_lengths, value_starts, value_lengths)
       SELECT group_id, base_offset, last_offset, term, raft_index, base_timestamp,
-        max_timestamp, latest_timestamp, bytes,
+        max_timestamp, latest_timestamp, end_bytes, bytes,
         (${int8Array(this.#timestampDeltas)}::bigint[])[slice_start:slice_end],
         (${int4Array(this.#keyStarts)}::integer[])[slice_start:slice_end],
         (${int4Array(this.#keyLengths)}::integer[])[slice_start:slice_end],
@@ -71,10 +79,11 @@ export class BatchRows {
         ${int8Array(this.#baseTimestamps)}::bigint[],
         ${column((batch) => batch.maxTimestamp)}::bigint[],
         ${int8Array(this.#latestTimestamps)}::bigint[],
+        ${int8Array(this.#endBytes)}::bigint[],
         ${byteaArray(batches.map((batch) => batch.bytes))}::bytea[],
         ${int4Array(this.#sliceStarts)}::integer[],
         ${int4Array(this.#sliceEnds)}::integer[]
       ) AS row (group_id, base_offset, last_offset, term, raft_index, base_timestamp, max_timestamp,
-        latest_timestamp, bytes, slice_start, slice_end)`
+        latest_timestamp, end_bytes, bytes, slice_start, slice_end)`
   }
 }

@@ -27,6 +27,13 @@ interface StoredState {
   readonly applied_term: number
   readonly log_start: number
   readonly latest_timestamp: number | null
+  readonly end_bytes: number
+}
+
+/** A partition's totals after a delta; no timestamp before the first batch. */
+interface Totals {
+  readonly latestTimestamp: number | null
+  readonly endBytes: number
 }
 
 /** @throws StaleDeltaError the transaction is to be rolled back */
@@ -37,9 +44,9 @@ export async function writeDeltas(
   const stored = await lockStates(transaction, deltas)
   const fresh = deltas.filter((delta) => !isStored(delta, stored.get(delta.groupId)))
   if (fresh.length === 0) return
-  const { inserts, latest } = gatherBatches(fresh, stored)
+  const { inserts, totals } = gatherBatches(fresh, stored)
   // First of all, so that of two writers of one delta the slower one stops here.
-  await writeStates(transaction, fresh, latest)
+  await writeStates(transaction, fresh, totals)
   for (const rows of inserts) await rows.insert().execute(transaction)
   await writeCursors(transaction, fresh)
   await writeSequences(transaction, fresh)
@@ -54,7 +61,7 @@ async function lockStates(
   const groupIds = deltas.map((delta) => delta.groupId)
   invariant(new Set(groupIds).size === groupIds.length, 'there is one delta per partition')
   const { rows } = await sql<StoredState>`
-    SELECT group_id, applied_index, applied_term, log_start, latest_timestamp
+    SELECT group_id, applied_index, applied_term, log_start, latest_timestamp, end_bytes
     FROM partition_state
     WHERE group_id = ANY(${groupIds}::integer[])
     ORDER BY group_id
@@ -70,40 +77,42 @@ function isStored(delta: PartitionDelta, stored: StoredState | undefined): boole
   return false
 }
 
-/** The rows to insert, and the latest timestamp of every partition after them. */
+/** The rows to insert, and the totals of every partition after them. */
 function gatherBatches(
   deltas: readonly PartitionDelta[],
   stored: ReadonlyMap<number, StoredState>,
-): { readonly inserts: readonly BatchRows[]; readonly latest: ReadonlyMap<number, number | null> } {
+): { readonly inserts: readonly BatchRows[]; readonly totals: ReadonlyMap<number, Totals> } {
   const inserts: BatchRows[] = []
-  const latest = new Map<number, number | null>()
+  const totals = new Map<number, Totals>()
   let rows: BatchRows | undefined
   for (const delta of deltas) {
-    let timestamp = stored.get(delta.groupId)?.latest_timestamp ?? null
+    let latestTimestamp = stored.get(delta.groupId)?.latest_timestamp ?? null
+    let endBytes = stored.get(delta.groupId)?.end_bytes ?? 0
     for (const batch of delta.batches) {
-      timestamp = timestamp === null ? batch.maxTimestamp : Math.max(timestamp, batch.maxTimestamp)
+      latestTimestamp = Math.max(latestTimestamp ?? batch.maxTimestamp, batch.maxTimestamp)
+      endBytes += batch.bytes.length
       if (rows === undefined || rows.sizeBytes + batch.bytes.length > INSERT_BYTES_MAX) {
         rows = new BatchRows()
         inserts.push(rows)
       }
-      rows.add(delta.groupId, batch, timestamp)
+      rows.add(delta.groupId, batch, { latestTimestamp, endBytes })
     }
-    latest.set(delta.groupId, timestamp)
+    totals.set(delta.groupId, { latestTimestamp, endBytes })
   }
-  return { inserts, latest }
+  return { inserts, totals }
 }
 
 async function writeStates(
   transaction: Transaction<Tables>,
   deltas: readonly PartitionDelta[],
-  latest: ReadonlyMap<number, number | null>,
+  totals: ReadonlyMap<number, Totals>,
 ): Promise<void> {
   // The condition guards a first delta too, whose row could not be locked: two writers of it meet here.
   const { rows } = await sql<{ group_id: number }>`
     INSERT INTO partition_state AS state (group_id, topic, number, applied_index, applied_term, next_offset,
-      log_start, latest_timestamp)
+      log_start, latest_timestamp, end_bytes)
     SELECT row.group_id, row.topic, row.number, row.applied_index, row.applied_term, row.next_offset,
-      row.log_start, row.latest_timestamp
+      row.log_start, row.latest_timestamp, row.end_bytes
     FROM unnest(
       ${deltas.map((delta) => delta.groupId)}::integer[],
       ${deltas.map((delta) => delta.topic)}::text[],
@@ -112,14 +121,17 @@ async function writeStates(
       ${deltas.map((delta) => delta.appliedTerm)}::bigint[],
       ${deltas.map((delta) => delta.nextOffset)}::bigint[],
       ${deltas.map((delta) => delta.logStart)}::bigint[],
-      ${deltas.map((delta) => latest.get(delta.groupId) ?? null)}::bigint[]
-    ) AS row (group_id, topic, number, applied_index, applied_term, next_offset, log_start, latest_timestamp)
+      ${deltas.map((delta) => totals.get(delta.groupId)?.latestTimestamp ?? null)}::bigint[],
+      ${deltas.map((delta) => totals.get(delta.groupId)?.endBytes ?? 0)}::bigint[]
+    ) AS row (group_id, topic, number, applied_index, applied_term, next_offset, log_start, latest_timestamp,
+      end_bytes)
     ON CONFLICT (group_id) DO UPDATE SET
       applied_index = excluded.applied_index,
       applied_term = excluded.applied_term,
       next_offset = excluded.next_offset,
       log_start = excluded.log_start,
-      latest_timestamp = excluded.latest_timestamp
+      latest_timestamp = excluded.latest_timestamp,
+      end_bytes = excluded.end_bytes
     WHERE state.applied_index = (
       (${deltas.map((delta) => delta.previousIndex)}::bigint[])
       [array_position(${deltas.map((delta) => delta.groupId)}::integer[], state.group_id)])

@@ -10,4 +10,5 @@ export { type MetadataDelta, MetadataStore, type StoredMetadata } from './metada
 export { migrate } from './migrations.js'
 export { PartitionStore, type StoredPartition } from './partition-store.js'
 export { type PartitionContent, PartitionSnapshots, type RestoredPartition } from './partition-snapshots.js'
+export { type RetentionLimits, retentionStart } from './retention-start.js'
 export type { Tables } from './tables.js'

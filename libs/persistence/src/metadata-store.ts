@@ -95,6 +95,9 @@ async function writeChanges(transaction: Transaction<Tables>, changes: MetadataC
       name: topic.name,
       replication_factor: topic.replicationFactor,
       partition_count: topic.partitions.length,
+      retention_ms: topic.settings.retentionMs ?? null,
+      retention_bytes: topic.settings.retentionBytes ?? null,
+      retention_messages: topic.settings.retentionMessages ?? null,
       created_at: topic.createdAt,
     })),
   })
@@ -127,7 +130,14 @@ async function writeChanges(transaction: Transaction<Tables>, changes: MetadataC
   })
 }
 
-function consumerRow({ id, topic, start, ack, createdAt }: ConsumerInfo): Tables['consumers'] {
+function consumerRow({
+  id,
+  topic,
+  start,
+  ack,
+  autoOffsetReset,
+  createdAt,
+}: ConsumerInfo): Tables['consumers'] {
   const isTime = typeof start === 'object'
   return {
     id,
@@ -135,6 +145,7 @@ function consumerRow({ id, topic, start, ack, createdAt }: ConsumerInfo): Tables
     start_kind: isTime ? 'time' : start,
     start_time: isTime ? start.time : null,
     ack,
+    auto_offset_reset: autoOffsetReset,
     created_at: createdAt,
   }
 }

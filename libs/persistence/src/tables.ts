@@ -9,6 +9,7 @@ export interface Tables {
     base_timestamp: number
     max_timestamp: number
     latest_timestamp: number
+    end_bytes: number
     bytes: Buffer
     timestamp_deltas: number[]
     key_starts: number[]
@@ -25,6 +26,7 @@ export interface Tables {
     next_offset: number
     log_start: number
     latest_timestamp: number | null
+    end_bytes: number
     configuration: Buffer | null
   }
   consumer_cursors: {
@@ -51,7 +53,15 @@ export interface Tables {
     snapshot_term: number | null
   }
   brokers: { id: number; host: string; port: number; uuid: string; created_at: number }
-  topics: { name: string; replication_factor: number; partition_count: number; created_at: number }
+  topics: {
+    name: string
+    replication_factor: number
+    partition_count: number
+    created_at: number
+    retention_ms: number | null
+    retention_bytes: number | null
+    retention_messages: number | null
+  }
   partitions: { group_id: number; topic: string; number: number; name: string; created_at: number }
   replicas: { group_id: number; broker_id: number; position: number }
   producers: { id: number; topic: string; created_at: number }
@@ -61,6 +71,7 @@ export interface Tables {
     start_kind: string
     start_time: number | null
     ack: string
+    auto_offset_reset: string
     created_at: number
   }
   health_checks: {

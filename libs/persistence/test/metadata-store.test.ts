@@ -59,7 +59,15 @@ test('the tables show what the commands led to, and the snapshot gives the state
 
   expect(await countOf('brokers')).toBe(3)
   expect(await database.db.selectFrom('topics').selectAll().execute()).toEqual([
-    { name: 'orders', replication_factor: 3, partition_count: 3, created_at: at },
+    {
+      name: 'orders',
+      replication_factor: 3,
+      partition_count: 3,
+      created_at: at,
+      retention_ms: null,
+      retention_bytes: null,
+      retention_messages: null,
+    },
   ])
   expect(
     await database.db.selectFrom('partitions').select(['group_id', 'name']).orderBy('group_id').execute(),
@@ -77,7 +85,15 @@ test('the tables show what the commands led to, and the snapshot gives the state
   expect(replicas.map((row) => row.broker_id)).toEqual(state.partitionByGroup(4)!.replicas)
   expect(await countOf('replicas')).toBe(9)
   expect(await database.db.selectFrom('consumers').selectAll().execute()).toEqual([
-    { id: 1, topic: 'orders', start_kind: 'time', start_time: 5, ack: 'manual', created_at: at },
+    {
+      id: 1,
+      topic: 'orders',
+      start_kind: 'time',
+      start_time: 5,
+      ack: 'manual',
+      auto_offset_reset: 'earliest',
+      created_at: at,
+    },
   ])
   const seen = await database.db
     .selectFrom('health_checks')

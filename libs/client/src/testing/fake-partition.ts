@@ -27,6 +27,7 @@ import {
   type CursorOperation,
   encodeAppend,
   encodeCursors,
+  encodeTrim,
   LeaderProjection,
   PartitionState,
 } from '@sluice/partition'
@@ -65,7 +66,11 @@ export class FakePartition {
         return encodeFetchAnswer(this.#fetch(decodeFetchCall(payload)))
       case RpcMethod.OFFSETS: {
         const { consumerId } = decodeOffsetsCall(payload)
-        return encodeOffsetsAnswer({ logStart: 0, end: this.end, cursor: this.cursor(consumerId) })
+        return encodeOffsetsAnswer({
+          logStart: this.#state.logStart,
+          end: this.end,
+          cursor: Math.max(this.cursor(consumerId), this.#state.logStart),
+        })
       }
       case RpcMethod.SEEK:
         return encodePosition(this.#seek(decodeSeekCall(payload)))
@@ -82,6 +87,11 @@ export class FakePartition {
   corrupt(batchNumber: number): void {
     const batch = this.#batches[batchNumber]!
     batch[batch.length - 1]! ^= 0xff
+  }
+
+  /** Deletes everything before `logStart`. */
+  trim(logStart: number): void {
+    this.#state.apply(++this.#index, 1, encodeTrim(logStart))
   }
 
   /** Lets those go who wait for messages. */
@@ -110,20 +120,34 @@ export class FakePartition {
   }
 
   #fetch(call: FetchCall): FetchAnswer {
+    const { logStart } = this.#state
     const earlier = this.#state
       .cursorRow(call.consumerId)
       ?.grants.find(({ requestId }) => requestId === call.requestId)
-    const from = earlier?.from ?? this.cursor(call.consumerId)
-    const to = earlier?.to ?? (call.lookupOnly ? from : Math.min(this.end, from + call.messagesMax))
+    const cursor = this.cursor(call.consumerId)
+    if (earlier === undefined && cursor < logStart && !call.skipDeleted && !call.lookupOnly)
+      throw new BrokerError('OFFSET_OUT_OF_RANGE', `the consumer is at ${cursor}, before ${logStart}`, {
+        component: 'broker',
+        outcome: 'no',
+      })
+    const start = earlier?.from ?? cursor
+    const to =
+      earlier?.to ??
+      Math.max(
+        logStart,
+        call.lookupOnly ? 0 : Math.min(this.end, Math.max(start, logStart) + call.messagesMax),
+      )
+    const from = Math.min(Math.max(start, logStart), to)
     if (call.autoAck && earlier === undefined && to > from)
       this.#move({ kind: 'grant', consumerId: call.consumerId, requestId: call.requestId, from, to })
     return {
       from,
       to,
-      cursor: this.cursor(call.consumerId),
+      cursor: Math.max(this.cursor(call.consumerId), logStart),
       end: this.end,
-      logStart: 0,
+      logStart,
       granted: call.autoAck && to > from,
+      skipped: to > from || earlier !== undefined ? (earlier?.skipped ?? 0) + from - start : 0,
       batches: this.#batchesOf(from, to),
     }
   }
@@ -149,7 +173,7 @@ export class FakePartition {
   #resolve(target: SeekCall['target']): number {
     switch (target.kind) {
       case 'earliest':
-        return 0
+        return this.#state.logStart
       case 'latest':
         return this.end
       case 'time':

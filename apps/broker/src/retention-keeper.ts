@@ -1,0 +1,81 @@
+import { BrokerError } from '@sluice/domain'
+import { type Clock, delay } from '@sluice/foundation'
+import { hasRetention, type TopicSettings } from '@sluice/metadata'
+import type { RetentionLimits } from '@sluice/persistence'
+import type { Logger } from 'pino'
+import type { PartitionReplica } from './partition-replica.js'
+
+export interface RetentionParts {
+  readonly replicas: () => Iterable<PartitionReplica>
+  readonly settingsOf: (topic: string) => TopicSettings
+  /** Where the partition's log may start, by what the database has of it. */
+  readonly startOf: (groupId: number, limits: RetentionLimits) => Promise<number>
+  readonly clock: Clock
+  /** Between two looks at every partition. */
+  readonly checkMs: number
+  readonly logger: Logger
+}
+
+/**
+ * Deletes what topics do not keep. Only a partition's leader decides where its log starts, and says it in the
+ * log, so that every replica deletes the same.
+ */
+export class RetentionKeeper {
+  readonly #parts: RetentionParts
+  readonly #stopped = new AbortController()
+  #running: Promise<void> | undefined
+
+  constructor(parts: RetentionParts) {
+    this.#parts = parts
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort(new Error('the broker stops'))
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopped
+    for (;;) {
+      await delay(this.#parts.checkMs, signal).catch(() => undefined)
+      for (const replica of [...this.#parts.replicas()]) {
+        if (signal.aborted) return
+        await this.#check(replica)
+      }
+      if (signal.aborted) return
+    }
+  }
+
+  async #check(replica: PartitionReplica): Promise<void> {
+    const { settingsOf, startOf, clock, logger } = this.#parts
+    const settings = settingsOf(replica.info.topic)
+    if (!replica.leads || !hasRetention(settings)) return
+    try {
+      const start = await startOf(replica.info.groupId, limitsOf(settings, clock.now()))
+      const before = replica.logStart
+      if (start <= before) return
+      await replica.trim(start)
+      logger.info(
+        { partition: replica.info.name, from: before, to: start },
+        'deleted messages that the topic does not keep',
+      )
+    } catch (err) {
+      // Comes again: another broker leads by now, or the database cannot be asked.
+      if (!(err instanceof BrokerError))
+        logger.warn({ err, partition: replica.info.name }, 'retention could not be looked at')
+    }
+  }
+}
+
+function limitsOf(settings: TopicSettings, now: number): RetentionLimits {
+  const { retentionMs, retentionBytes, retentionMessages } = settings
+  return {
+    ...(retentionMs === undefined ? {} : { oldestTimestamp: now - retentionMs }),
+    ...(retentionBytes === undefined ? {} : { bytes: retentionBytes }),
+    ...(retentionMessages === undefined ? {} : { messages: retentionMessages }),
+  }
+}

@@ -2,7 +2,13 @@ import { BrokerLinks, MetadataFollower } from '@sluice/client'
 import { METADATA_GROUP } from '@sluice/domain'
 import { type Clock, Closers, delay, type Random } from '@sluice/foundation'
 import { DEFAULT_SETTINGS } from '@sluice/metadata'
-import { type Database, MetadataStore, PartitionStore, retentionStart } from '@sluice/persistence'
+import {
+  BatchSlices,
+  type Database,
+  MetadataStore,
+  PartitionStore,
+  retentionStart,
+} from '@sluice/persistence'
 import {
   type NodeId,
   type RaftGroupId,
@@ -143,10 +149,12 @@ export class ClusterMember {
       this.#closers.add('metadata materialiser', () => this.#metadataMaterialiser?.stop())
       this.#closers.add('metadata', () => replica.close())
     }
+    const slices = new BatchSlices()
     const retention = new RetentionKeeper({
       replicas: () => this.replicas.all(),
       settingsOf: (topic) => this.#source.state.topic(topic)?.settings ?? {},
       startOf: (groupId, limits) => retentionStart(database, groupId, limits),
+      tidy: () => slices.tidy(database),
       clock,
       checkMs: config.retentionCheckMs,
       logger: logger.child({ part: 'retention' }),

@@ -23,7 +23,7 @@ export class DatabaseSnapshots implements ReplicaSnapshots {
     if (state === undefined)
       throw new BrokerError('INTERNAL', `the database has nothing of ${name} yet`, { component: 'broker' })
     const { appliedIndex, appliedTerm, nextOffset } = state
-    const content = await this.#snapshots.measure(this.#database, groupId, nextOffset)
+    const content = await this.#snapshots.measure(this.#database, groupId, state)
     return new PartitionSnapshotSource({
       meta: { index: appliedIndex, term: appliedTerm, configuration: configurationAt(appliedIndex) },
       state,

@@ -98,6 +98,8 @@ export class PartitionSnapshotSource implements SnapshotSource {
     const rows = await this.#readBatches(this.#nextOffset)
     const last = rows.at(-1)
     if (last === undefined) return false
+    if (readBatchHeader(rows[0]!.bytes).baseOffset > this.#nextOffset)
+      throw corrupt(`has a gap at offset ${this.#nextOffset}: batches of it were deleted meanwhile`)
     this.#nextOffset = last.lastOffset + 1
     const parts: Uint8Array[] = [this.#ready]
     for (const row of rows) parts.push(encodeBatchHead(row), row.bytes)

@@ -10,6 +10,8 @@ export interface RetentionParts {
   readonly settingsOf: (topic: string) => TopicSettings
   /** Where the partition's log may start, by what the database has of it. */
   readonly startOf: (groupId: number, limits: RetentionLimits) => Promise<number>
+  /** Gives the room of deleted messages back. */
+  readonly tidy: () => Promise<{ readonly dropped: number }>
   readonly clock: Clock
   /** Between two looks at every partition. */
   readonly checkMs: number
@@ -47,6 +49,17 @@ export class RetentionKeeper {
         await this.#check(replica)
       }
       if (signal.aborted) return
+      await this.#tidy()
+    }
+  }
+
+  async #tidy(): Promise<void> {
+    const { tidy, logger } = this.#parts
+    try {
+      const { dropped } = await tidy()
+      if (dropped > 0) logger.info({ dropped }, 'gave back the room of deleted messages')
+    } catch (err) {
+      logger.warn({ err }, 'the room of deleted messages could not be given back; it is tried again')
     }
   }
 

@@ -26,7 +26,12 @@ export class BatchRows {
   readonly #keyLengths: number[] = []
   readonly #valueStarts: number[] = []
   readonly #valueLengths: number[] = []
+  readonly #slice: number
   #sizeBytes = 0
+
+  constructor(slice: number) {
+    this.#slice = slice
+  }
 
   /** Of the batches so far. */
   get sizeBytes(): number {
@@ -62,14 +67,15 @@ export class BatchRows {
     const column = (of: (batch: StoredBatch) => number): Buffer => int8Array(batches.map(of))
     return sql`
       INSERT INTO record_batches (group_id, base_offset, last_offset, term, raft_index, base_timestamp,
-        max_timestamp, latest_timestamp, end_bytes, bytes, timestamp_deltas, key_starts, key_lengths, value_starts, value_lengths)
+        max_timestamp, latest_timestamp, end_bytes, bytes, timestamp_deltas, key_starts, key_lengths, value_starts, value_lengths, slice)
       SELECT group_id, base_offset, last_offset, term, raft_index, base_timestamp,
         max_timestamp, latest_timestamp, end_bytes, bytes,
         (${int8Array(this.#timestampDeltas)}::bigint[])[slice_start:slice_end],
         (${int4Array(this.#keyStarts)}::integer[])[slice_start:slice_end],
         (${int4Array(this.#keyLengths)}::integer[])[slice_start:slice_end],
         (${int4Array(this.#valueStarts)}::integer[])[slice_start:slice_end],
-        (${int4Array(this.#valueLengths)}::integer[])[slice_start:slice_end]
+        (${int4Array(this.#valueLengths)}::integer[])[slice_start:slice_end],
+        ${this.#slice}::integer
       FROM unnest(
         ${int4Array(this.#groupIds)}::integer[],
         ${column((batch) => batch.baseOffset)}::bigint[],

@@ -2,6 +2,7 @@ import { invariant } from '@sluice/foundation'
 import type { PartitionDelta } from '@sluice/partition'
 import { sql, type Transaction } from 'kysely'
 import { BatchRows } from './batch-rows.js'
+import { newestSlice } from './batch-slices.js'
 import type { Tables } from './tables.js'
 
 /** One INSERT carries this many bytes of batches at most, one batch at least. */
@@ -28,12 +29,15 @@ interface StoredState {
   readonly log_start: number
   readonly latest_timestamp: number | null
   readonly end_bytes: number
+  readonly slice: number | null
 }
 
 /** A partition's totals after a delta; no timestamp before the first batch. */
 interface Totals {
   readonly latestTimestamp: number | null
   readonly endBytes: number
+  /** Of the newest batch. */
+  readonly slice: number | null
 }
 
 /** @throws StaleDeltaError the transaction is to be rolled back */
@@ -44,13 +48,14 @@ export async function writeDeltas(
   const stored = await lockStates(transaction, deltas)
   const fresh = deltas.filter((delta) => !isStored(delta, stored.get(delta.groupId)))
   if (fresh.length === 0) return
-  const { inserts, totals } = gatherBatches(fresh, stored)
+  const slice = await newestSlice(transaction)
+  const { inserts, totals } = gatherBatches(fresh, stored, slice)
   // First of all, so that of two writers of one delta the slower one stops here.
   await writeStates(transaction, fresh, totals)
   for (const rows of inserts) await rows.insert().execute(transaction)
+  await writeRanges(transaction, fresh, stored, slice)
   await writeCursors(transaction, fresh)
   await writeSequences(transaction, fresh)
-  await dropBeforeStart(transaction, fresh, stored)
 }
 
 /** In the order of their ids, so that two writers never wait for each other. */
@@ -61,7 +66,7 @@ async function lockStates(
   const groupIds = deltas.map((delta) => delta.groupId)
   invariant(new Set(groupIds).size === groupIds.length, 'there is one delta per partition')
   const { rows } = await sql<StoredState>`
-    SELECT group_id, applied_index, applied_term, log_start, latest_timestamp, end_bytes
+    SELECT group_id, applied_index, applied_term, log_start, latest_timestamp, end_bytes, slice
     FROM partition_state
     WHERE group_id = ANY(${groupIds}::integer[])
     ORDER BY group_id
@@ -81,6 +86,7 @@ function isStored(delta: PartitionDelta, stored: StoredState | undefined): boole
 function gatherBatches(
   deltas: readonly PartitionDelta[],
   stored: ReadonlyMap<number, StoredState>,
+  slice: number,
 ): { readonly inserts: readonly BatchRows[]; readonly totals: ReadonlyMap<number, Totals> } {
   const inserts: BatchRows[] = []
   const totals = new Map<number, Totals>()
@@ -92,12 +98,16 @@ function gatherBatches(
       latestTimestamp = Math.max(latestTimestamp ?? batch.maxTimestamp, batch.maxTimestamp)
       endBytes += batch.bytes.length
       if (rows === undefined || rows.sizeBytes + batch.bytes.length > INSERT_BYTES_MAX) {
-        rows = new BatchRows()
+        rows = new BatchRows(slice)
         inserts.push(rows)
       }
       rows.add(delta.groupId, batch, { latestTimestamp, endBytes })
     }
-    totals.set(delta.groupId, { latestTimestamp, endBytes })
+    totals.set(delta.groupId, {
+      latestTimestamp,
+      endBytes,
+      slice: delta.batches.length > 0 ? slice : (stored.get(delta.groupId)?.slice ?? null),
+    })
   }
   return { inserts, totals }
 }
@@ -110,9 +120,9 @@ async function writeStates(
   // The condition guards a first delta too, whose row could not be locked: two writers of it meet here.
   const { rows } = await sql<{ group_id: number }>`
     INSERT INTO partition_state AS state (group_id, topic, number, applied_index, applied_term, next_offset,
-      log_start, latest_timestamp, end_bytes)
+      log_start, latest_timestamp, end_bytes, slice)
     SELECT row.group_id, row.topic, row.number, row.applied_index, row.applied_term, row.next_offset,
-      row.log_start, row.latest_timestamp, row.end_bytes
+      row.log_start, row.latest_timestamp, row.end_bytes, row.slice
     FROM unnest(
       ${deltas.map((delta) => delta.groupId)}::integer[],
       ${deltas.map((delta) => delta.topic)}::text[],
@@ -122,16 +132,18 @@ async function writeStates(
       ${deltas.map((delta) => delta.nextOffset)}::bigint[],
       ${deltas.map((delta) => delta.logStart)}::bigint[],
       ${deltas.map((delta) => totals.get(delta.groupId)?.latestTimestamp ?? null)}::bigint[],
-      ${deltas.map((delta) => totals.get(delta.groupId)?.endBytes ?? 0)}::bigint[]
+      ${deltas.map((delta) => totals.get(delta.groupId)?.endBytes ?? 0)}::bigint[],
+      ${deltas.map((delta) => totals.get(delta.groupId)?.slice ?? null)}::integer[]
     ) AS row (group_id, topic, number, applied_index, applied_term, next_offset, log_start, latest_timestamp,
-      end_bytes)
+      end_bytes, slice)
     ON CONFLICT (group_id) DO UPDATE SET
       applied_index = excluded.applied_index,
       applied_term = excluded.applied_term,
       next_offset = excluded.next_offset,
       log_start = excluded.log_start,
       latest_timestamp = excluded.latest_timestamp,
-      end_bytes = excluded.end_bytes
+      end_bytes = excluded.end_bytes,
+      slice = excluded.slice
     WHERE state.applied_index = (
       (${deltas.map((delta) => delta.previousIndex)}::bigint[])
       [array_position(${deltas.map((delta) => delta.groupId)}::integer[], state.group_id)])
@@ -194,18 +206,23 @@ async function writeSequences(
   )
 }
 
-/** A batch goes when all of it is before the start of the log. */
-async function dropBeforeStart(
+/** A partition's first batches in a slice begin a range there. */
+async function writeRanges(
   transaction: Transaction<Tables>,
   deltas: readonly PartitionDelta[],
   stored: ReadonlyMap<number, StoredState>,
+  slice: number,
 ): Promise<void> {
-  for (const { groupId, logStart } of deltas) {
-    if (logStart <= (stored.get(groupId)?.log_start ?? 0)) continue
-    await sql`
-      DELETE FROM record_batches
-      WHERE group_id = ${groupId} AND base_offset < ${logStart} AND last_offset < ${logStart}`.execute(
-      transaction,
-    )
-  }
+  const ranges = deltas.flatMap(({ groupId, batches }) => {
+    const first = batches[0]
+    if (first === undefined || stored.get(groupId)?.slice === slice) return []
+    return [{ group_id: groupId, first_offset: first.baseOffset, slice }]
+  })
+  if (ranges.length === 0) return
+  await sql`
+    INSERT INTO batch_ranges (group_id, first_offset, slice)
+    SELECT group_id, first_offset, ${slice}::integer
+    FROM unnest(
+      ${ranges.map((range) => range.group_id)}::integer[], ${ranges.map((range) => range.first_offset)}::bigint[]
+    ) AS row (group_id, first_offset)`.execute(transaction)
 }

@@ -1,3 +1,4 @@
+export { BatchSlices } from './batch-slices.js'
 export {
   type Database,
   DatabaseError,

@@ -2,6 +2,7 @@ import { invariant } from '@sluice/foundation'
 import type { PartitionDelta, PartitionSnapshot, StoredBatch } from '@sluice/partition'
 import { sql } from 'kysely'
 import type { Database } from './database.js'
+import { sliceAt } from './batch-slices.js'
 import { writeDeltas } from './delta-writer.js'
 
 /** One read takes so many bytes of batches, one batch at least. */
@@ -28,12 +29,16 @@ export interface RestoredPartition {
 
 /** Whole partitions out of PostgreSQL and into it. Batches below a partition's end never change. */
 export class PartitionSnapshots {
-  /** What there is of batches before `nextOffset`. */
-  async measure(db: Database, groupId: number, nextOffset: number): Promise<PartitionContent> {
+  /** What there is of batches from `logStart` to `nextOffset`. */
+  async measure(
+    db: Database,
+    groupId: number,
+    { logStart, nextOffset }: Pick<PartitionSnapshot, 'logStart' | 'nextOffset'>,
+  ): Promise<PartitionContent> {
     const { rows } = await sql<{ count: number; bytes: number }>`
       SELECT count(*)::bigint AS count, coalesce(sum(octet_length(bytes)), 0)::bigint AS bytes
       FROM record_batches
-      WHERE group_id = ${groupId} AND base_offset < ${nextOffset}`.execute(db)
+      WHERE group_id = ${groupId} AND last_offset >= ${logStart} AND base_offset < ${nextOffset}`.execute(db)
     return { batchCount: rows[0]!.count, batchBytes: rows[0]!.bytes }
   }
 
@@ -43,6 +48,8 @@ export class PartitionSnapshots {
     range: { readonly groupId: number; readonly fromOffset: number; readonly nextOffset: number },
   ): Promise<readonly (SnapshotBatch & { readonly lastOffset: number })[]> {
     const { groupId, fromOffset, nextOffset } = range
+    const slice = await sliceAt(db, groupId, fromOffset)
+    if (slice === undefined) return []
     const { rows } = await sql<{ term: number; raft_index: number; last_offset: number; bytes: Buffer }>`
       SELECT term, raft_index, last_offset, bytes
       FROM (
@@ -52,10 +59,10 @@ export class PartitionSnapshots {
         FROM (
           SELECT term, raft_index, last_offset, base_offset, bytes
           FROM record_batches
-          WHERE group_id = ${groupId} AND last_offset >= ${fromOffset} AND base_offset < ${nextOffset}
-            AND base_offset >= coalesce((
+          WHERE group_id = ${groupId} AND slice = ${slice} AND last_offset >= ${fromOffset}
+            AND base_offset < ${nextOffset} AND base_offset >= coalesce((
               SELECT max(base_offset) FROM record_batches
-              WHERE group_id = ${groupId} AND base_offset <= ${fromOffset}
+              WHERE group_id = ${groupId} AND slice = ${slice} AND base_offset <= ${fromOffset}
             ), 0)
           ORDER BY base_offset
           LIMIT ${READ_BATCHES_MAX}
@@ -80,8 +87,16 @@ export class PartitionSnapshots {
     const { groupId, topic, number, state, configuration } = partition
     const { appliedIndex, appliedTerm, nextOffset, logStart } = state
     await db.transaction().execute(async (transaction) => {
+      // First of all: what moves batches waits here.
+      await transaction
+        .selectFrom('partition_state')
+        .select('group_id')
+        .where('group_id', '=', groupId)
+        .forUpdate()
+        .execute()
       for (const table of [
         'record_batches',
+        'batch_ranges',
         'consumer_cursors',
         'producer_sequences',
         'partition_state',

@@ -2,6 +2,7 @@ import { invariant } from '@sluice/foundation'
 import type { CursorGrant, PartitionDelta, PartitionSnapshot, SequenceRow } from '@sluice/partition'
 import { sql } from 'kysely'
 import type { Database } from './database.js'
+import { sliceAt } from './batch-slices.js'
 import { writeDeltas } from './delta-writer.js'
 
 /** One read looks at this many batches at most, however small they are. */
@@ -76,7 +77,7 @@ export class PartitionStore {
 
   /**
    * Batches in the order of their offsets, from the one that holds `fromOffset`, or from the first kept
-   * one when that is gone. At least one if there is one; more only within `bytesMax` and 1,024 batches.
+   * one when that is gone. At least one if there is one; more only within `bytesMax`, 1,024 batches and a slice.
    */
   async readBatches(
     db: Database,
@@ -84,6 +85,15 @@ export class PartitionStore {
     fromOffset: number,
     bytesMax: number,
   ): Promise<Uint8Array[]> {
+    const state = await db
+      .selectFrom('partition_state')
+      .select('log_start')
+      .where('group_id', '=', groupId)
+      .executeTakeFirst()
+    // What was deleted may still be there, in a slice that others keep.
+    const offset = Math.max(fromOffset, state?.log_start ?? 0)
+    const slice = await sliceAt(db, groupId, offset)
+    if (slice === undefined) return []
     // The size of a value is known without reading it, so what is over the bound is not read.
     const { rows } = await sql<{ bytes: Buffer }>`
       SELECT bytes
@@ -93,9 +103,11 @@ export class PartitionStore {
         FROM (
           SELECT base_offset, bytes
           FROM record_batches
-          WHERE group_id = ${groupId} AND last_offset >= ${fromOffset} AND base_offset >= coalesce((
-            SELECT max(base_offset) FROM record_batches WHERE group_id = ${groupId} AND base_offset <= ${fromOffset}
-          ), 0)
+          WHERE group_id = ${groupId} AND slice = ${slice} AND last_offset >= ${offset}
+            AND base_offset >= coalesce((
+              SELECT max(base_offset) FROM record_batches
+              WHERE group_id = ${groupId} AND slice = ${slice} AND base_offset <= ${offset}
+            ), 0)
           ORDER BY base_offset
           LIMIT ${READ_BATCHES_MAX}
         ) AS candidate

@@ -100,7 +100,10 @@ async function startBySize(
 function batchAt(db: Database, groupId: number, offset: number): Promise<Batch | undefined> {
   return sql<Batch>`
     SELECT base_offset, last_offset, end_bytes FROM record_batches
-    WHERE group_id = ${groupId} AND base_offset <= ${offset}
+    WHERE group_id = ${groupId} AND base_offset <= ${offset} AND slice = (
+      SELECT slice FROM batch_ranges
+      WHERE group_id = ${groupId} AND first_offset <= ${offset}
+      ORDER BY first_offset DESC LIMIT 1)
     ORDER BY base_offset DESC LIMIT 1`
     .execute(db)
     .then(({ rows }) => rows[0])

@@ -16,7 +16,10 @@ export interface Tables {
     key_lengths: number[]
     value_starts: number[]
     value_lengths: number[]
+    slice: number
   }
+  batch_slices: { slice: number }
+  batch_ranges: { group_id: number; first_offset: number; slice: number }
   partition_state: {
     group_id: number
     topic: string
@@ -27,6 +30,7 @@ export interface Tables {
     log_start: number
     latest_timestamp: number | null
     end_bytes: number
+    slice: number | null
     configuration: Buffer | null
   }
   consumer_cursors: {

@@ -19,7 +19,7 @@ let batchBytes = 0
 
 /** Twenty batches of five messages, a second between two of them. */
 beforeEach(async () => {
-  await sql`TRUNCATE record_batches, partition_state`.execute(database.db)
+  await sql`TRUNCATE record_batches, batch_ranges, partition_state`.execute(database.db)
   const batches = Array.from({ length: COUNT }, (_, i) =>
     batchAt(
       i * MESSAGES,

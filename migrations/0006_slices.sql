@@ -23,7 +23,7 @@ INSERT INTO batch_slices VALUES (0);
 
 -- Where a partition's batches are: those from first_offset on, to the first of its next range, are in the slice.
 CREATE TABLE batch_ranges (
-  group_id integer NOT NULL,
+  group_id integer NOT NULL REFERENCES partition_state ON DELETE CASCADE,
   first_offset bigint NOT NULL,
   slice integer NOT NULL,
   PRIMARY KEY (group_id, first_offset)

@@ -16,6 +16,7 @@ import {
 import { BrokerError } from '@sluice/domain'
 import { parseMetadataCommand } from '@sluice/metadata'
 import type { ActivityGatherer } from './activity-gatherer.js'
+import type { DatabaseCopies } from './database-copies.js'
 import type { MetadataReplica } from './metadata-replica.js'
 import type { PartitionReplica } from './partition-replica.js'
 import { type PartitionService, storageFailure } from './partition-service.js'
@@ -31,6 +32,7 @@ export class BrokerCalls {
     /** Absent on a broker without a vote in the metadata. */
     readonly metadata: MetadataReplica | undefined
     readonly activity: ActivityGatherer
+    readonly copies: DatabaseCopies
   }
 
   constructor(parts: {
@@ -38,6 +40,7 @@ export class BrokerCalls {
     readonly service: PartitionService
     readonly metadata: MetadataReplica | undefined
     readonly activity: ActivityGatherer
+    readonly copies: DatabaseCopies
   }) {
     this.#parts = parts
   }
@@ -61,6 +64,12 @@ export class BrokerCalls {
         return this.#follow(payload)
       case RpcMethod.META_VERSION:
         return encodeJson({ version: await this.#metadata().currentVersion() })
+      case RpcMethod.COPY_OPEN:
+        return this.#parts.copies.open(payload)
+      case RpcMethod.COPY_READ:
+        return this.#parts.copies.read(payload)
+      case RpcMethod.META_COPY:
+        return encodeJson(this.#metadata().copy())
       case RpcMethod.ACTIVITY:
         if (!this.#metadata().serving)
           throw new BrokerError('NOT_LEADER', 'this broker does not lead the metadata', {

@@ -41,6 +41,7 @@ export class Broker implements Service {
   #wal: Wal | undefined
   #snapshots: SnapshotStore | undefined
   #member: ClusterMember | undefined
+  readonly #stopping = new AbortController()
   #joining: Promise<void> | undefined
 
   private constructor(config: BrokerConfig, identity: NodeIdentity, logger: Logger, hooks: BrokerHooks) {
@@ -68,6 +69,7 @@ export class Broker implements Service {
   }
 
   stop(): Promise<void> {
+    this.#stopping.abort(new Error('the broker stops'))
     return this.#closers.closeAll()
   }
 
@@ -159,6 +161,7 @@ export class Broker implements Service {
       wal: this.#wal!,
       snapshots: this.#snapshots!,
       clock: systemClock,
+      signal: this.#stopping.signal,
       random: entropy(),
       logger: this.#logger.child({ brokerId }),
       onFatal: this.#hooks.onFatal,
@@ -239,15 +242,23 @@ export class Broker implements Service {
       end: replica.nextOffset,
       materialised: replica.materialisedOffset,
       commit: replica.group.commit,
+      compacted: replica.group.log.compactedIndex,
       applied: replica.appliedIndex,
     }))
     return {
       status: 'success',
       ...this.#info(),
       partitions,
-      database: this.#member?.materialiser.failing === true ? 'failing' : 'ok',
+      database: this.#databaseState(),
+      metadata: this.#member?.metadataProgress,
+      recovering: this.#member?.recovery.recoveries ?? [],
       log: this.#wal?.stats(),
     }
+  }
+
+  #databaseState(): string {
+    if (this.#member?.materialiser.failing === true) return 'failing'
+    return (this.#member?.recovery.recoveries.length ?? 0) > 0 ? 'recovering' : 'ok'
   }
 
   #save(): void {

@@ -1,11 +1,13 @@
 import { BrokerLinks, MetadataFollower } from '@sluice/client'
-import { METADATA_GROUP } from '@sluice/domain'
-import { type Clock, Closers, delay, type Random } from '@sluice/foundation'
+import { BrokerError, METADATA_GROUP } from '@sluice/domain'
+import { type Clock, Closers, delay, type Random, toError } from '@sluice/foundation'
 import { DEFAULT_SETTINGS } from '@sluice/metadata'
 import {
   BatchSlices,
   type Database,
+  ensureDatabase,
   MetadataStore,
+  migrate,
   PartitionStore,
   retentionStart,
 } from '@sluice/persistence'
@@ -14,6 +16,7 @@ import {
   type RaftGroupId,
   RaftHost,
   SnapshotExchange,
+  type SnapshotMeta,
   type SnapshotStore,
   type Wal,
 } from '@sluice/raft'
@@ -24,13 +27,18 @@ import type { BrokerAddress } from './broker-address.js'
 import { BrokerCalls } from './broker-calls.js'
 import { BrokerPeers, nodeName } from './broker-peers.js'
 import type { BrokerConfig } from './config.js'
+import { DatabaseCopies } from './database-copies.js'
+import { DatabaseRecovery } from './database-recovery.js'
 import { DatabaseSnapshots } from './database-snapshots.js'
+import { DatabaseWatch } from './database-watch.js'
 import { returnLeaderships } from './leadership-balancer.js'
 import { Materialiser } from './materialiser.js'
 import { MetadataMaterialiser } from './metadata-materialiser.js'
+import { type MetadataStart, startOfMetadata } from './metadata-recovery.js'
 import { MetadataReplica } from './metadata-replica.js'
 import { FollowingSource, type MetadataSource, VotingSource } from './metadata-source.js'
 import { PartitionReader } from './partition-reader.js'
+import type { PartitionReplica } from './partition-replica.js'
 import { PartitionService } from './partition-service.js'
 import { RetentionKeeper } from './retention-keeper.js'
 import { groupUuid, ReplicaSet } from './replica-set.js'
@@ -43,6 +51,8 @@ const ALIVE_EVERY = 8
 /** Chores between two rounds of leaderships given back, and of log space freed. */
 const TIDY_EVERY = 4
 const HAND_OVER_MS = 1000
+/** Between two looks whether the database has what it confirmed. */
+const DATABASE_CHECK_MS = 2000
 
 export interface MemberParts {
   readonly config: BrokerConfig
@@ -61,6 +71,8 @@ export interface MemberParts {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
+  /** Aborted when the broker stops while it starts. */
+  readonly signal: AbortSignal
   readonly onFatal: (error: Error) => void
   readonly onBrokersChanged: (brokers: readonly BrokerAddress[]) => void
 }
@@ -71,6 +83,7 @@ export class ClusterMember {
   readonly host: RaftHost
   readonly replicas: ReplicaSet
   readonly materialiser: Materialiser
+  readonly recovery: DatabaseRecovery
   readonly #parts: MemberParts
   readonly #peers: BrokerPeers
   readonly #activity: ActivityGatherer
@@ -107,8 +120,18 @@ export class ClusterMember {
     this.materialiser = new Materialiser({
       store: { materialise: (deltas) => store.materialise(database, deltas) },
       logger,
+      onStale: (replica) => this.#reopen(replica),
     })
     this.#closers.add('materialiser', () => this.materialiser.stop())
+    const copies = new DatabaseSnapshots(database, store)
+    this.recovery = new DatabaseRecovery({
+      brokerId,
+      linkTo: (id) => this.#peers.link(id),
+      snapshots: copies,
+      logOf: (groupId) => parts.wal.group(groupId as RaftGroupId),
+      now: () => clock.now(),
+      logger: logger.child({ part: 'recovery' }),
+    })
     this.replicas = new ReplicaSet({
       brokerId,
       host: this.host,
@@ -118,11 +141,13 @@ export class ClusterMember {
         recentBytesMax: config.recentBytesMax,
       },
       owner: this.materialiser,
-      snapshots: new DatabaseSnapshots(database, store),
+      snapshots: copies,
+      recovery: this.recovery,
       clusterId,
       logger,
     })
     this.#closers.add('replicas', () => this.replicas.close())
+    this.#closers.add('recovery', () => this.recovery.stop())
     this.#closers.add('groups', () => this.host.stop())
     this.#activity = new ActivityGatherer(clock)
     this.#metadata = metadata?.replica
@@ -159,6 +184,20 @@ export class ClusterMember {
       checkMs: config.retentionCheckMs,
       logger: logger.child({ part: 'retention' }),
     })
+    const watch = new DatabaseWatch({
+      replicas: () => this.replicas.all(),
+      appliedIndexes: () => store.appliedIndexes(database),
+      repairSchema: async () => {
+        await ensureDatabase(config.databaseUrl)
+        await migrate(database)
+      },
+      lost: (replica) => this.#reopen(replica),
+      checkMetadata: () => this.#checkMetadata(metadata?.store),
+      checkMs: DATABASE_CHECK_MS,
+      logger: logger.child({ part: 'database-watch' }),
+    })
+    watch.start()
+    this.#closers.add('database watch', () => watch.stop())
     retention.start()
     this.#closers.add('retention', () => retention.stop())
     this.calls = new BrokerCalls({
@@ -171,6 +210,7 @@ export class ClusterMember {
       ),
       metadata: this.#metadata,
       activity: this.#activity,
+      copies: this.#copies(copies),
     })
   }
 
@@ -180,12 +220,11 @@ export class ClusterMember {
       .sort((a, b) => a - b)
       .slice(0, METADATA_VOTERS_MAX)
     const store = new MetadataStore()
-    const metadata = voters.includes(parts.brokerId)
-      ? { replica: new MetadataReplica(await store.load(parts.database)), store }
-      : undefined
+    const start = voters.includes(parts.brokerId) ? await loadMetadata(parts, store) : undefined
+    const metadata = start === undefined ? undefined : { replica: new MetadataReplica(start.stored), store }
     const member = new ClusterMember(parts, metadata)
     member.#peers.update(parts.brokers)
-    if (metadata !== undefined) member.#openMetadata(metadata.replica, voters)
+    if (metadata !== undefined) member.#openMetadata(metadata.replica, voters, start?.snapshot)
     member.#source.onChange(() => member.#metadataChanged())
     member.#metadataChanged()
     member.host.start()
@@ -195,6 +234,12 @@ export class ClusterMember {
       return chores
     })
     return member
+  }
+
+  /** How far the metadata is here; `undefined` on a broker without a vote in it. */
+  get metadataProgress(): { readonly applied: number; readonly compacted: number } | undefined {
+    if (this.#metadata === undefined) return undefined
+    return { applied: this.#metadata.appliedIndex, compacted: this.#metadata.group.log.compactedIndex }
   }
 
   /** True, or what is missing. */
@@ -212,13 +257,18 @@ export class ClusterMember {
     await this.#closers.closeAll()
   }
 
-  #openMetadata(replica: MetadataReplica, voters: readonly number[]): void {
+  #openMetadata(
+    replica: MetadataReplica,
+    voters: readonly number[],
+    snapshot: SnapshotMeta | undefined,
+  ): void {
     const group = this.host.openGroup({
       id: METADATA_GROUP as number as RaftGroupId,
       uuid: groupUuid(this.#parts.clusterId, METADATA_GROUP),
       name: 'metadata',
       voters: voters as readonly NodeId[],
       applied: replica.appliedIndex,
+      ...(snapshot === undefined ? {} : { snapshot }),
       machine: replica,
     })
     replica.attach(group)
@@ -287,6 +337,31 @@ export class ClusterMember {
     await this.#source.propose({ kind: 'update-broker', at, id: brokerId, host, port, uuid: nodeUuid })
   }
 
+  /** The database is not where the replica left it: what it has, and the log, and others, know better. */
+  #reopen(replica: PartitionReplica): void {
+    this.replicas.reopen(replica).catch((error: unknown) => this.#parts.onFatal(toError(error)))
+  }
+
+  async #checkMetadata(store: MetadataStore | undefined): Promise<void> {
+    const materialiser = this.#metadataMaterialiser
+    if (store === undefined || materialiser === undefined) return
+    const { writtenIndex } = materialiser
+    if ((await store.appliedIndex(this.#parts.database)) < writtenIndex) materialiser.rewrite()
+  }
+
+  #copies(snapshots: DatabaseSnapshots): DatabaseCopies {
+    const copies = new DatabaseCopies((groupId) => {
+      const replica = this.replicas.get(groupId)
+      if (replica === undefined)
+        throw new BrokerError('NOT_LEADER', `this broker holds no replica of group ${groupId}`, {
+          outcome: 'no',
+        })
+      return snapshots.open(replica.info, (index) => replica.group.configurationAt(index))
+    }, this.#parts.clock)
+    this.#closers.add('copies', () => copies.close())
+    return copies
+  }
+
   /** Snapshots come and go on the brokers' connections, behind everything else. */
   #exchange(parts: MemberParts): SnapshotExchange {
     const { snapshots, random, logger } = parts
@@ -350,5 +425,25 @@ export class ClusterMember {
       )
         return true
     return false
+  }
+}
+
+/** From the database, else from another broker, over connections that are closed again. */
+async function loadMetadata(parts: MemberParts, store: MetadataStore): Promise<MetadataStart> {
+  const { clusterId, brokerId, founders, database, wal, random, logger } = parts
+  const identity: RpcIdentity = { clusterId, nodeId: nodeName(brokerId), role: 'broker' }
+  const peers = new BrokerPeers({ self: brokerId, identity, random, logger })
+  try {
+    peers.update(founders)
+    return await startOfMetadata({
+      stored: await store.load(database),
+      log: wal.group(METADATA_GROUP as number as RaftGroupId),
+      links: founders.flatMap(({ id }) => peers.link(id) ?? []),
+      materialise: (delta) => store.materialise(database, delta),
+      logger: logger.child({ part: 'recovery' }),
+      signal: parts.signal,
+    })
+  } finally {
+    await peers.close()
   }
 }

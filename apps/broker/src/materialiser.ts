@@ -1,5 +1,6 @@
 import { delay, invariant } from '@sluice/foundation'
 import type { PartitionDelta } from '@sluice/partition'
+import { StaleDeltaError } from '@sluice/persistence'
 import type { Logger } from 'pino'
 import type { PartitionReplica } from './partition-replica.js'
 
@@ -27,6 +28,7 @@ interface Share {
 export class Materialiser {
   readonly #store: DeltaStore
   readonly #logger: Logger
+  readonly #onStale: (replica: PartitionReplica) => void
   readonly #dirty = new Set<PartitionReplica>()
   readonly #stopped = new AbortController()
   /** Those that are part of the transaction under way. */
@@ -36,8 +38,14 @@ export class Materialiser {
   #bytes = 0
   #failing = false
 
-  constructor(parts: { readonly store: DeltaStore; readonly logger: Logger }) {
+  constructor(parts: {
+    readonly store: DeltaStore
+    readonly logger: Logger
+    /** The database is not where it was left: it was emptied, or restored, or somebody else writes to it. */
+    readonly onStale?: (replica: PartitionReplica) => void
+  }) {
     this.#store = parts.store
+    this.#onStale = parts.onStale ?? (() => undefined)
     this.#logger = parts.logger.child({ component: 'materialiser' })
   }
 
@@ -110,15 +118,29 @@ export class Materialiser {
     return shares
   }
 
-  async #write(shares: readonly Share[]): Promise<void> {
-    const deltas = shares.map((share) => share.delta)
-    for (let attempt = 0; ; attempt++) {
+  async #write(gathered: readonly Share[]): Promise<void> {
+    let shares = gathered
+    for (let attempt = 0; shares.length > 0; attempt++) {
       try {
-        await this.#store.materialise(deltas)
+        await this.#store.materialise(shares.map((share) => share.delta))
         if (this.#failing) this.#logger.info('the database takes messages again')
         this.#failing = false
         break
       } catch (err) {
+        const stale =
+          err instanceof StaleDeltaError
+            ? shares.find(({ delta }) => delta.groupId === err.groupId)
+            : undefined
+        if (stale !== undefined) {
+          this.#logger.error(
+            { err, partition: stale.replica.info.name },
+            'the database is not where it was left',
+          )
+          this.#bytes -= stale.bytes
+          shares = shares.filter((share) => share !== stale)
+          this.#onStale(stale.replica)
+          continue
+        }
         if (!this.#failing) this.#logger.error({ err }, 'the database does not take messages; trying again')
         this.#failing = true
         await delay(Math.min(RETRY_MS_MAX, 50 * 2 ** Math.min(attempt, 10)), this.#stopped.signal).catch(

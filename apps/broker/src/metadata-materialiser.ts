@@ -1,5 +1,6 @@
 import { delay } from '@sluice/foundation'
-import type { MetadataChanges } from '@sluice/metadata'
+import type { MetadataChanges, MetadataSnapshot } from '@sluice/metadata'
+import { MetadataLostError } from '@sluice/persistence'
 import type { Logger } from 'pino'
 import type { MetadataReplica } from './metadata-replica.js'
 
@@ -8,6 +9,8 @@ export interface MetadataDelta {
   readonly appliedTerm: number
   readonly snapshot?: unknown
   readonly changes: MetadataChanges
+  readonly previousIndex?: number
+  readonly whole?: boolean
 }
 
 export interface MetadataDeltaStore {
@@ -30,6 +33,10 @@ export class MetadataMaterialiser {
   readonly #stopped = new AbortController()
   #changes = empty()
   #snapshotIndex: number
+  /** The database has confirmed everything up to here. */
+  #writtenIndex = 0
+  /** The database has lost something: everything is written anew. */
+  #lost = false
   #running: Promise<void> | undefined
   #waiting = false
 
@@ -50,6 +57,17 @@ export class MetadataMaterialiser {
     return this.#snapshotIndex
   }
 
+  get writtenIndex(): number {
+    return this.#writtenIndex
+  }
+
+  /** Writes everything anew: the database has lost something of what it confirmed. */
+  rewrite(): void {
+    this.#logger.error('the database has lost metadata: all of it is written anew')
+    this.#lost = true
+    this.#wake()
+  }
+
   async stop(): Promise<void> {
     this.#stopped.abort(new Error('the materialiser stops'))
     await this.#running
@@ -63,6 +81,10 @@ export class MetadataMaterialiser {
     for (const consumer of changes.consumers) this.#changes.consumers.set(String(consumer.id), consumer)
     for (const check of changes.healthChecks)
       this.#changes.healthChecks.set(`${check.type} ${check.id}`, check)
+    this.#wake()
+  }
+
+  #wake(): void {
     this.#waiting = true
     if (this.#running === undefined && !this.#stopped.signal.aborted)
       this.#running = this.#run().finally(() => {
@@ -78,29 +100,42 @@ export class MetadataMaterialiser {
       const gathered = this.#changes
       this.#changes = empty()
       const { appliedIndex, appliedTerm } = this.#replica
-      const withSnapshot = appliedIndex - this.#snapshotIndex >= SNAPSHOT_ENTRIES
-      await this.#write({
+      const whole = this.#lost
+      const withSnapshot = whole || appliedIndex - this.#snapshotIndex >= SNAPSHOT_ENTRIES
+      const snapshot = withSnapshot ? this.#replica.state.toJSON() : undefined
+      const written = await this.#write({
         appliedIndex,
         appliedTerm,
-        changes: rowsOf(gathered),
-        ...(withSnapshot ? { snapshot: this.#replica.state.toJSON() } : {}),
+        ...(snapshot === undefined ? {} : { snapshot }),
+        ...(snapshot !== undefined && whole
+          ? { changes: allOf(snapshot), whole }
+          : { changes: rowsOf(gathered), previousIndex: this.#writtenIndex }),
       })
-      if (withSnapshot && !this.#isStopped()) this.#snapshotIndex = appliedIndex
+      if (!written) continue
+      this.#writtenIndex = appliedIndex
+      if (whole) this.#lost = false
+      if (withSnapshot) this.#snapshotIndex = appliedIndex
     }
   }
 
-  async #write(delta: MetadataDelta): Promise<void> {
+  /** False when it was not written: the broker stops, or everything is to be written anew. */
+  async #write(delta: MetadataDelta): Promise<boolean> {
     for (let attempt = 0; !this.#isStopped(); attempt++) {
       try {
         await this.#store.materialise(delta)
-        return
+        return true
       } catch (err) {
+        if (err instanceof MetadataLostError) {
+          this.rewrite()
+          return false
+        }
         if (attempt === 0)
           this.#logger.error({ err }, 'the database does not take the metadata; trying again')
         const waitMs = Math.min(RETRY_MS_MAX, 50 * 2 ** Math.min(attempt, 10))
         await delay(waitMs, this.#stopped.signal).catch(() => undefined)
       }
     }
+    return false
   }
 
   #isStopped(): boolean {
@@ -117,6 +152,12 @@ function empty(): Gathered {
     consumers: new Map(),
     healthChecks: new Map(),
   }
+}
+
+/** Everything there is, as changes. */
+export function allOf(snapshot: MetadataSnapshot): MetadataChanges {
+  const { brokers, topics, producers, consumers, healthChecks } = snapshot
+  return { brokers, topics, partitions: [], producers, consumers, healthChecks }
 }
 
 function rowsOf(gathered: Gathered): MetadataChanges {

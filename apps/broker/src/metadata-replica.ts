@@ -25,6 +25,14 @@ export interface News {
   readonly version: number
 }
 
+export interface MetadataCopy {
+  readonly index: number
+  readonly term: number
+  /** The Raft configuration at that index, encoded, as base64. */
+  readonly configuration: string
+  readonly state: MetadataSnapshot
+}
+
 export interface Decision {
   readonly version: number
   readonly result: MetadataResult
@@ -48,9 +56,13 @@ export class MetadataReplica implements StateMachine {
   /** True while this replica leads and has applied its own first entry. */
   #serving = false
 
-  constructor(stored: { readonly appliedIndex: number; readonly snapshot: unknown } | undefined) {
+  constructor(
+    stored:
+      { readonly appliedIndex: number; readonly appliedTerm: number; readonly snapshot: unknown } | undefined,
+  ) {
     this.state = stored === undefined ? new MetadataState() : MetadataState.fromJSON(stored.snapshot)
     this.#appliedIndex = stored?.appliedIndex ?? 0
+    this.#appliedTerm = stored?.appliedTerm ?? 0
     this.#newsFrom = this.#appliedIndex
   }
 
@@ -124,6 +136,16 @@ export class MetadataReplica implements StateMachine {
     const entries = this.#news.slice(this.#positionAfter(from)).slice(0, NEWS_PER_ANSWER)
     const complete = entries.length < NEWS_PER_ANSWER
     return { entries, version: complete ? this.#appliedIndex : entries.at(-1)![0] }
+  }
+
+  /** All of it as it is now, for a broker whose database has lost it. */
+  copy(): MetadataCopy {
+    return {
+      index: this.#appliedIndex,
+      term: this.#appliedTerm,
+      configuration: Buffer.from(this.group.configurationAt(this.#appliedIndex)).toString('base64'),
+      state: this.state.toJSON(),
+    }
   }
 
   /** The version that holds everything decided before the call. @throws BrokerError NOT_LEADER */

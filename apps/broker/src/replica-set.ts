@@ -4,6 +4,7 @@ import type { PartitionInfo } from '@sluice/metadata'
 import type { StoredPartition } from '@sluice/persistence'
 import type { NodeId, RaftGroupId, RaftHost } from '@sluice/raft'
 import type { Logger } from 'pino'
+import type { DatabaseRecovery } from './database-recovery.js'
 import {
   PartitionReplica,
   type ReplicaLimits,
@@ -27,6 +28,7 @@ export class ReplicaSet {
     readonly limits: ReplicaLimits
     readonly owner: ReplicaOwner
     readonly snapshots: ReplicaSnapshots
+    readonly recovery: DatabaseRecovery
     readonly clusterId: string
     readonly logger: Logger
   }
@@ -42,6 +44,7 @@ export class ReplicaSet {
     readonly limits: ReplicaLimits
     readonly owner: ReplicaOwner
     readonly snapshots: ReplicaSnapshots
+    readonly recovery: DatabaseRecovery
     readonly clusterId: string
     readonly logger: Logger
   }) {
@@ -79,6 +82,17 @@ export class ReplicaSet {
       })
   }
 
+  /** Closes a replica that is not what the database has, and opens it again from what there is. */
+  async reopen(replica: PartitionReplica): Promise<void> {
+    const { groupId } = replica.info
+    if (this.#replicas.get(groupId) !== replica || this.#closed.signal.aborted) return
+    this.#replicas.delete(groupId)
+    this.#parts.host.closeGroup(groupId as number as RaftGroupId)
+    replica.close()
+    await this.#parts.owner.exclusively(replica, () => Promise.resolve())
+    this.place([replica.info])
+  }
+
   async close(): Promise<void> {
     this.#closed.abort(new Error('the broker stops'))
     await this.#opening
@@ -102,10 +116,15 @@ export class ReplicaSet {
   }
 
   async #open(info: PartitionInfo): Promise<void> {
-    const { host, store, limits, owner, snapshots, brokerId, clusterId } = this.#parts
+    const { host, store, limits, owner, snapshots, recovery, brokerId, clusterId } = this.#parts
     const snapshot = await store.load(info.groupId)
     const configuration = snapshot?.configuration
     if (this.#closed.signal.aborted) return
+    if (!recovery.fitsLog(info.groupId, snapshot)) {
+      this.#wanted.delete(info.groupId)
+      recovery.start(info, snapshot, () => this.place([info]))
+      return
+    }
     const replica = new PartitionReplica({ info, snapshot, limits, owner, snapshots })
     const group = host.openGroup({
       id: info.groupId as number as RaftGroupId,

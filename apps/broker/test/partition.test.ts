@@ -252,6 +252,22 @@ describe('the database', () => {
     expect((await one.replica.produce(batchOf(['after']))).baseOffset).toBe(acknowledged.length)
   })
 
+  test.each([
+    ['was emptied', () => one.emptyDatabase()],
+    ['went back', () => one.shiftDatabase(-1)],
+    ['was written to by another', () => one.shiftDatabase(5)],
+  ])('that %s is noticed by the next write, which is not made', async (_what, spoil) => {
+    one = await SingleReplica.start()
+    await one.replica.produce(batchOf(['a']))
+    await eventually(() => expect(one.replica.materialisedOffset).toBe(1))
+    await spoil()
+    await one.replica.produce(batchOf(['b']))
+    await eventually(() => expect(one.stale).toEqual([one.replica]))
+    await eventually(() => expect(one.materialiser.unmaterialisedBytes).toBe(0))
+    expect(await one.messagesInDatabase()).not.toContain('b')
+    expect(one.materialiser.failing).toBe(false)
+  })
+
   test.each(['with nothing in the database', 'with everything in the database'])(
     'after a restart %s messages, cursors and sequences are as they were',
     async (name) => {

@@ -34,6 +34,8 @@ export class SingleReplica {
   readonly store = new PartitionStore()
   /** Set: every transaction fails with it. */
   databaseFault: Error | undefined
+  /** Replicas that the database was found not to be where they left it. */
+  readonly stale: PartitionReplica[] = []
   replica!: PartitionReplica
   service!: PartitionService
   materialiser!: Materialiser
@@ -78,6 +80,7 @@ export class SingleReplica {
     this.materialiser = new Materialiser({
       store: { materialise: (deltas) => this.#materialise(deltas) },
       logger: pino({ level: 'silent' }),
+      onStale: (replica) => this.stale.push(replica),
     })
     this.service = new PartitionService(
       new PartitionReader({
@@ -119,6 +122,20 @@ export class SingleReplica {
     await this.close()
     await this.database.destroy()
     await rm(this.directory, { recursive: true })
+  }
+
+  /** As if the database had been emptied. */
+  async emptyDatabase(): Promise<void> {
+    for (const table of ['record_batches', 'partition_state'] as const)
+      await this.database.deleteFrom(table).execute()
+  }
+
+  /** As if it had been restored from a backup, or written to by another. */
+  async shiftDatabase(entries: number): Promise<void> {
+    await this.database
+      .updateTable('partition_state')
+      .set((row) => ({ applied_index: row('applied_index', '+', entries) }))
+      .execute()
   }
 
   async messagesInDatabase(): Promise<string[]> {

@@ -11,6 +11,10 @@ export const RpcMethod = {
   NODE_INFO: 20,
   NODE_JOIN: 21,
   ACTIVITY: 22,
+  /** A broker copies a partition out of another's database, or the metadata, when its own has lost it. */
+  COPY_OPEN: 24,
+  COPY_READ: 25,
+  META_COPY: 26,
   /** A one-way message between brokers; its content is Raft's. */
   RAFT: 30,
 } as const

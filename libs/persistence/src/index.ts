@@ -7,7 +7,12 @@ export {
   openDatabase,
 } from './database.js'
 export { StaleDeltaError } from './delta-writer.js'
-export { type MetadataDelta, MetadataStore, type StoredMetadata } from './metadata-store.js'
+export {
+  type MetadataDelta,
+  MetadataLostError,
+  MetadataStore,
+  type StoredMetadata,
+} from './metadata-store.js'
 export { migrate } from './migrations.js'
 export { PartitionStore, type StoredPartition } from './partition-store.js'
 export { type PartitionContent, PartitionSnapshots, type RestoredPartition } from './partition-snapshots.js'

@@ -18,6 +18,15 @@ export interface MetadataDelta {
   readonly snapshot?: unknown
   /** Whole rows; of several for one thing the last counts. */
   readonly changes: MetadataChanges
+  /** What an earlier call has written, so that the tables are not behind it; default 0. */
+  readonly previousIndex?: number
+  /** The changes and the snapshot are all there is: they take the place of whatever is there. */
+  readonly whole?: boolean
+}
+
+/** The database has less than it confirmed: it was emptied, or restored from a backup. */
+export class MetadataLostError extends Error {
+  override readonly name = 'MetadataLostError'
 }
 
 /** The cluster's metadata in PostgreSQL: one snapshot to start from, and tables to look at. */
@@ -36,18 +45,49 @@ export class MetadataStore {
     }
   }
 
+  /** Up to where the tables have the metadata; 0 when they have nothing. */
+  async appliedIndex(db: Database): Promise<number> {
+    const row = await db.selectFrom('metadata_state').select('applied_index').executeTakeFirst()
+    return row?.applied_index ?? 0
+  }
+
   /**
    * Writes in one transaction. The tables only move forward: false says that they were that far already,
    * as after a restart from an older snapshot, and that the changes were left out.
+   * @throws MetadataLostError they are behind what was written before
    */
   materialise(db: Database, delta: MetadataDelta): Promise<boolean> {
     return db.transaction().execute(async (transaction) => {
+      if (delta.whole === true) for (const table of TABLES) await transaction.deleteFrom(table).execute()
+      else await checkNothingLost(transaction, delta.previousIndex ?? 0)
       if (delta.snapshot !== undefined) await writeSnapshot(transaction, delta)
       if (!(await advance(transaction, delta))) return false
       await writeChanges(transaction, delta.changes)
       return true
     })
   }
+}
+
+const TABLES = [
+  'metadata_state',
+  'brokers',
+  'topics',
+  'partitions',
+  'replicas',
+  'producers',
+  'consumers',
+  'health_checks',
+] as const
+
+async function checkNothingLost(transaction: Transaction<Tables>, previousIndex: number): Promise<void> {
+  const row = await transaction
+    .selectFrom('metadata_state')
+    .select('applied_index')
+    .forUpdate()
+    .executeTakeFirst()
+  const stored = row?.applied_index ?? 0
+  if (stored < previousIndex)
+    throw new MetadataLostError(`the metadata is stored up to ${stored}, ${previousIndex} was written before`)
 }
 
 /** Applied index 0 stands until the tables follow. */

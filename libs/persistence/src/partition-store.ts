@@ -17,6 +17,12 @@ export interface StoredPartition extends PartitionSnapshot {
 
 /** Partitions in PostgreSQL: what was materialised of them. Keeps nothing itself. */
 export class PartitionStore {
+  /** Up to where each partition is materialised, by group. */
+  async appliedIndexes(db: Database): Promise<ReadonlyMap<number, number>> {
+    const rows = await db.selectFrom('partition_state').select(['group_id', 'applied_index']).execute()
+    return new Map(rows.map((row) => [row.group_id, row.applied_index]))
+  }
+
   /** What the partition starts from; undefined when nothing of it was materialised. */
   async load(db: Database, groupId: number): Promise<StoredPartition | undefined> {
     // One snapshot of the database for the three reads, whatever is written meanwhile.

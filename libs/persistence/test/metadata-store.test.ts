@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import type { BrokerId } from '@sluice/domain'
 import { DEFAULT_SETTINGS, type MetadataCommand, MetadataState, parseMetadataCommand } from '@sluice/metadata'
-import { MetadataStore } from '@sluice/persistence'
+import { MetadataLostError, MetadataStore } from '@sluice/persistence'
 import { sql } from 'kysely'
 import { createTestDatabase, type TestDatabase } from './test-database.js'
 
@@ -147,4 +148,26 @@ test('the tables never go back, and a snapshot keeps the index it was taken at',
     expect(await store.materialise(database.db, delta)).toBe(false)
   }
   expect(await database.db.selectFrom('brokers').select('id').where('host', '=', 'old').execute()).toEqual([])
+})
+
+test('tables that are behind what was written before are found out, and written anew as a whole', async () => {
+  const changes = { brokers: [], topics: [], partitions: [], producers: [], consumers: [], healthChecks: [] }
+  const broker = { id: 7 as BrokerId, host: 'h', port: 1, uuid: '', createdAt: 1 }
+  const first = { appliedIndex: 100_000, appliedTerm: 1, changes: { ...changes, brokers: [broker] } }
+  await store.materialise(database.db, { ...first, whole: true, snapshot: { version: 100_000 } })
+  expect(await countOf('brokers')).toBe(1)
+  expect(await store.appliedIndex(database.db)).toBe(100_000)
+  const next = { appliedIndex: 100_005, appliedTerm: 1, changes, previousIndex: 100_001 }
+  await expect(store.materialise(database.db, next)).rejects.toThrow(MetadataLostError)
+  expect(await store.appliedIndex(database.db)).toBe(100_000)
+  const other = { ...broker, id: 8 as BrokerId }
+  const whole = { ...first, appliedIndex: 50, changes: { ...changes, brokers: [other] }, whole: true }
+  await store.materialise(database.db, { ...whole, snapshot: { version: 50 } })
+  const ids = await database.db.selectFrom('brokers').select('id').execute()
+  expect(ids).toEqual([{ id: 8 }])
+  expect(await store.load(database.db)).toEqual({
+    appliedIndex: 50,
+    appliedTerm: 1,
+    snapshot: { version: 50 },
+  })
 })

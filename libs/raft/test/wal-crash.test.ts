@@ -269,7 +269,8 @@ describe('a disk that fails from some step on', () => {
   test('one failed attempt to prepare the next segment is made good when it is needed', async () => {
     const disk = new SimulatedDisk()
     let creations = 0
-    disk.fault = (step) => (step === 'create' && ++creations === 2 ? 'ENOSPC' : undefined)
+    disk.fault = (step, name) =>
+      step === 'create' && name !== 'wal-durable' && ++creations === 2 ? 'ENOSPC' : undefined
     const errors: Error[] = []
     const run = await runOn(disk, (error) => errors.push(error))
     expect(errors).toEqual([])

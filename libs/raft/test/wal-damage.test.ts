@@ -8,9 +8,12 @@ import { SimulatedDisk } from './wal-simulated-disk.js'
 
 const bench = new WalBench()
 const FIRST = segmentFileName(1)
+const MARK = 'wal-durable'
 
 interface Sample {
+  /** Without the mark of how far it was durable, which may not have reached the disk. */
   readonly files: Map<string, Buffer>
+  readonly mark: Buffer
   /** What the log says after 0, 1, … batches of entries. */
   readonly states: readonly unknown[]
   /** Where the batches of the first segment start, the checkpoint left out, and where the last one ends. */
@@ -35,11 +38,13 @@ async function sample(counts: { batches: number; sizeBytes: number; close: boole
   }
   if (counts.close) await wal.close()
   const files = disk.contents()
+  const mark = files.get(MARK)!
+  files.delete(MARK)
   const bytes = files.get(FIRST)!
   const header = decodeSegmentHeader(bytes)
   if (typeof header === 'string') throw new Error(header)
   const scan = scanSegment({ path: FIRST, bytes, salt: header.salt }, { lsn: 1, prevCrc: undefined })
-  return { files, states, starts: scan.batches.slice(1).map((batch) => batch.at), end: scan.end }
+  return { files, mark, states, starts: scan.batches.slice(1).map((batch) => batch.at), end: scan.end }
 }
 
 /** The log as it is after somebody changed the first file; or the error. */
@@ -60,6 +65,41 @@ function flip(bit: number): (bytes: Buffer) => Buffer {
     return bytes
   }
 }
+
+describe('three small batches, with the mark of how far they were durable', () => {
+  let marked: Sample
+  beforeAll(async () => {
+    const { mark, ...rest } = await sample({ batches: 3, sizeBytes: 20, close: false })
+    marked = { ...rest, mark, files: new Map([...rest.files, [MARK, mark]]) }
+  })
+
+  test('cut short anywhere before their end, they are damaged: a torn end was never durable', async () => {
+    for (let size = 0; size < marked.end; size++)
+      expect(await openChanged(marked, (bytes) => bytes.subarray(0, size))).toBeInstanceOf(WalCorruptError)
+    const wal = await openChanged(marked, (bytes) => bytes.subarray(0, marked.end))
+    expect(await describeWal(wal as Wal)).toEqual(marked.states[3])
+  })
+
+  test('any flipped bit of what was durable is damage, in the last batch too', async () => {
+    for (let bit = marked.starts[2]! * 8; bit < marked.end * 8; bit++)
+      expect(await openChanged(marked, flip(bit))).toBeInstanceOf(WalCorruptError)
+  })
+
+  test('a mark that is damaged says nothing', async () => {
+    for (let bit = 0; bit < marked.mark.length * 8; bit++) {
+      const files = new Map([...marked.files, [MARK, flip(bit)(Buffer.from(marked.mark))]])
+      const cut = { ...marked, files }
+      const wal = await openChanged(cut, (bytes) => bytes.subarray(0, marked.starts[2]))
+      expect(await describeWal(wal as Wal)).toEqual(marked.states[2])
+    }
+  })
+
+  test('without any segment, the mark says that there were some', async () => {
+    await expect(bench.openOn(SimulatedDisk.of(new Map([[MARK, marked.mark]])))).rejects.toThrow(
+      'were durable',
+    )
+  })
+})
 
 describe('three small batches, the last one the end of the log', () => {
   let open: Sample

@@ -422,10 +422,10 @@ test('a removed segment is closed once nobody reads it any more', async () => {
   const reading = log.read(1, 4, 1 << 20)
   wal.compact(groupId(1), 4)
   await eventually(() => expect(wal.stats().segments).toBe(1))
-  expect(disk.openFiles).toBe(6)
+  expect(disk.openFiles).toBe(7)
   read.resolve(undefined)
   expect(await reading).toHaveLength(4)
-  expect(disk.openFiles).toBe(2) // the segment and the next one
+  expect(disk.openFiles).toBe(3) // the segment, the next one and the mark
   await wal.close()
   expect(disk.openFiles).toBe(0)
 })

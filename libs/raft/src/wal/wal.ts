@@ -4,8 +4,9 @@ import type { LogStore, LogWrite } from '../storage/log-store.js'
 import { BatchReader } from './batch-reader.js'
 import { CopyForward } from './copy-forward.js'
 import { DiskReserve } from './disk-reserve.js'
+import { DurableMark } from './durable-mark.js'
 import { EntryCache } from './entry-cache.js'
-import { WalClosedError, WalDiskFullError } from './errors.js'
+import { WalClosedError, WalCorruptError, WalDiskFullError } from './errors.js'
 import { toFailure } from './failure.js'
 import { nodeFiles } from './files.js'
 import { checkedDefinition, UUID_BYTES } from './group-definition.js'
@@ -57,18 +58,21 @@ export async function openWal(options: WalOptions): Promise<Wal> {
     await files.makeDirectory(directory)
     const lock = await files.lock(directory)
     const store = new SegmentStore({ directory, nodeUuid, segmentBytes, files, clock })
+    const mark = new DurableMark({ directory, files, nodeUuid })
     try {
       const cache = new EntryCache(options.cacheBytesMax ?? CACHE_BYTES_MAX)
       const reader = new BatchReader(store)
       const recovered = await recoverLog({ directory, nodeUuid, files, store, cache, reader })
+      refuseLostEnd(directory, recovered, await mark.read())
       if (recovered.tornTail !== undefined)
         options.onEvent?.({ kind: 'torn-tail-cut', ...recovered.tornTail })
       await lock.verify()
-      const wal = new Wal(options, { store, cache, reader, reserve, lock, recovered, segmentBytes })
+      const wal = new Wal(options, { store, cache, reader, reserve, lock, mark, recovered, segmentBytes })
       await wal.start()
       return wal
     } catch (error) {
       await store.close()
+      await mark.close()
       await lock.release()
       throw error
     }
@@ -77,6 +81,17 @@ export async function openWal(options: WalOptions): Promise<Wal> {
     if (failure instanceof WalDiskFullError) await reserve.free()
     throw failure
   }
+}
+
+/** @throws WalCorruptError when the log ends before what was durable once */
+function refuseLostEnd(directory: string, { position, tornTail }: RecoveredLog, durableLsn: number): void {
+  const lastLsn = position?.lastLsn ?? 0
+  if (durableLsn <= lastLsn) return
+  throw new WalCorruptError({
+    file: tornTail?.file ?? directory,
+    offset: tornTail?.offset ?? position?.offset ?? 0,
+    reason: `batches ${lastLsn + 1} to ${durableLsn} were durable, and are gone`,
+  })
 }
 
 export type { WalOptions }
@@ -90,6 +105,7 @@ export class Wal implements LogStore {
   readonly #cache: EntryCache
   readonly #reader: BatchReader
   readonly #lock: DirectoryLock
+  readonly #mark: DurableMark
   readonly #writer: LogWriter
   readonly #purger: Purger
   readonly #copyForward: CopyForward
@@ -105,11 +121,12 @@ export class Wal implements LogStore {
       readonly reader: BatchReader
       readonly reserve: DiskReserve
       readonly lock: DirectoryLock
+      readonly mark: DurableMark
       readonly recovered: RecoveredLog
       readonly segmentBytes: number
     },
   ) {
-    const { store, cache, reader, reserve, lock, recovered, segmentBytes } = parts
+    const { store, cache, reader, reserve, lock, mark, recovered, segmentBytes } = parts
     const { onEvent = () => undefined, slowGroupSegments = SLOW_GROUP_SEGMENTS } = options
     invariant(slowGroupSegments >= 1, 'a slow group is at least one segment behind')
     this.#store = store
@@ -117,6 +134,7 @@ export class Wal implements LogStore {
     this.#reader = reader
     this.#reserve = reserve
     this.#lock = lock
+    this.#mark = mark
     this.#groups = recovered.groups
     this.report = {
       segments: store.count,
@@ -144,6 +162,7 @@ export class Wal implements LogStore {
         sealAfterMs: options.sealAfterMs ?? SEAL_AFTER_MS,
         summaries: () => [...this.#groups.values()].filter((log) => log.isDefined).map((log) => log.summary),
         onDurable: (lsn) => {
+          mark.durable(lsn)
           this.#cache.durable(lsn)
           this.#purger.durable(lsn)
           this.#copyForward.durable()
@@ -281,6 +300,7 @@ export class Wal implements LogStore {
     await this.#copyForward.close()
     await this.#writer.close()
     await this.#purger.close()
+    await this.#mark.close()
     try {
       await this.#store.close()
       await this.#reserving

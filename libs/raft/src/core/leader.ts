@@ -52,7 +52,8 @@ const NO_DATA = new Uint8Array(0)
 export class Leader {
   readonly #state: NodeState
   readonly #replication: Replication
-  readonly #reads: ReadQueue
+  /** Made for the first read. */
+  #reads: ReadQueue | undefined
   /** First entry of this leadership; once it is committed, so is everything before it. */
   readonly #noopIndex: LogIndex
   #uncommittedBytes = 0
@@ -66,7 +67,6 @@ export class Leader {
   constructor(state: NodeState) {
     this.#state = state
     this.#replication = new Replication(state)
-    this.#reads = new ReadQueue(state.limits.readsMax, (reader, index) => this.#settleRead(reader, index))
     // A log begins with its group's members: one who is added later knows them from there only.
     if (state.log.lastIndex > 0) state.log.appendOwn(state.term, EntryKind.NOOP, NO_DATA)
     else {
@@ -161,7 +161,7 @@ export class Leader {
 
   receiveHeartbeatResponse(response: RaftMessage): void {
     const peer = this.#replication.progress(response.from)
-    if (peer === undefined || response.context > this.#reads.lastRound) return
+    if (peer === undefined || response.context > (this.#reads?.lastRound ?? 0)) return
     if (peer.heartbeatAnswered()) this.#needsFlush = true
     if (response.context <= peer.readRound) return
     peer.readRound = response.context
@@ -207,6 +207,7 @@ export class Leader {
   /** Answered in a round of heartbeats that starts with the next flush, once this term has a commit. */
   askRead(reader: Reader): boolean {
     this.#needsFlush = true
+    this.#reads ??= new ReadQueue(this.#state.limits.readsMax, (of, index) => this.#settleRead(of, index))
     return this.#reads.ask(reader)
   }
 
@@ -233,7 +234,7 @@ export class Leader {
     if (!this.#needsFlush) return
     this.#needsFlush = false
     this.#replication.flush()
-    if (this.#reads.hasAsked && this.#state.commit >= this.#noopIndex) this.#openReadRound()
+    if (this.#reads?.hasAsked === true && this.#state.commit >= this.#noopIndex) this.#openReadRound()
   }
 
   /** The others hear of the last commit, and the one with the longest log is asked to take over. */
@@ -249,7 +250,7 @@ export class Leader {
 
   /** Another leader may exist: the reads that wait cannot be answered here any more. */
   abandon(): void {
-    this.#reads.refuseAll()
+    this.#reads?.refuseAll()
   }
 
   get #changePending(): boolean {
@@ -318,13 +319,13 @@ export class Leader {
     const { log, commit, applied, membership } = this.#state
     const last = log.lastIndex
     if (applied !== last || commit !== last || log.durableIndex !== last) return false
-    if (this.#transferee !== undefined || !this.#reads.isEmpty || isJoint(membership.configuration))
+    if (this.#transferee !== undefined || this.#reads?.isEmpty === false || isJoint(membership.configuration))
       return false
     return this.#replication.peers.every((peer) => peer.match === last || peer.isLost)
   }
 
   #openReadRound(): void {
-    this.#reads.open(this.#state.commit)
+    this.#reads?.open(this.#state.commit)
     const { membership } = this.#state
     for (const peer of this.#replication.peers)
       if (membership.isVotingPeer(peer.id)) this.#sendHeartbeat(peer)
@@ -332,7 +333,8 @@ export class Leader {
   }
 
   #confirmReads(): void {
-    this.#reads.confirm(this.#replication.majorityReadRound(this.#reads.lastRound))
+    const reads = this.#reads
+    reads?.confirm(this.#replication.majorityReadRound(reads.lastRound))
   }
 
   #settleRead(reader: Reader, index: LogIndex | undefined): void {
@@ -387,7 +389,7 @@ export class Leader {
       index: Math.min(this.#replication.smallestMatch(), commit),
       commit: Math.min(peer.match, commit),
       hint,
-      context: this.#reads.openRound,
+      context: this.#reads?.openRound ?? 0,
     })
   }
 }

@@ -13,7 +13,10 @@ export interface EntryLocation {
 }
 
 const WORDS = 5
-const CAPACITY_MIN = 4
+/** An array so small is on the heap; a larger one costs a group at rest several times its size. */
+const CAPACITY_MIN = 2
+/** Of an index that never held anything; never written to. */
+const NO_WORDS = new Uint32Array(0)
 /** A ring that is this many times too large shrinks. */
 const SLACK = 8
 
@@ -25,7 +28,7 @@ export class EntryIndex {
   #base: LogIndex
   #last: LogIndex
   #capacity = 0
-  #words = new Uint32Array(0)
+  #words = NO_WORDS
 
   constructor(base: LogIndex) {
     this.#base = base

@@ -25,6 +25,7 @@ export interface EntriesPlace {
   readonly dataAt: number
 }
 
+const NO_ENTRIES: readonly Entry[] = []
 /** A term that a checkpoint does not tell; gone when recovery ends. */
 const UNKNOWN_TERM = -1
 
@@ -43,8 +44,8 @@ export class GroupLog implements GroupStorage {
   readonly #reader: BatchReader
   #hardState: HardState
   #base: Uint8Array | undefined
-  /** The CONFIGURATION entries in the log, few. */
-  #configurations: Entry[] = []
+  /** The CONFIGURATION entries in the log: few, so that a list of just their number is made anew for one more. */
+  #configurations: readonly Entry[] = NO_ENTRIES
   #isDefined: boolean
 
   /** @param from a definition for a new group, a checkpoint's summary for one whose records may be gone */
@@ -291,7 +292,7 @@ export class GroupLog implements GroupStorage {
     this.#terms = new TermRuns(index, term)
     this.#places = new EntryPlaces(index)
     this.#tail.skipTo(index + 1)
-    this.#configurations = []
+    this.#configurations = NO_ENTRIES
     this.#base = Uint8Array.from(configuration)
   }
 
@@ -304,7 +305,7 @@ export class GroupLog implements GroupStorage {
       const { data, kind } = entries[i]!
       this.#places.push(segmentSeq, batchAt, dataAt, data.length, kind)
       dataAt += data.length
-      if (kind === EntryKind.CONFIGURATION) this.#configurations.push(withOwnData(entries[i]!))
+      if (kind === EntryKind.CONFIGURATION) this.#addConfiguration(entries[i]!)
     }
     this.#cache.add(this.#tail, entries, start, end, lsn)
   }
@@ -318,7 +319,7 @@ export class GroupLog implements GroupStorage {
     const index = this.lastIndex + 1
     this.#terms.add(index, term)
     this.#places.push(segmentSeq, batchAt, dataAt, lengthBytes, kind)
-    if (kind === EntryKind.CONFIGURATION) this.#configurations.push(withOwnData({ index, term, kind, data }))
+    if (kind === EntryKind.CONFIGURATION) this.#addConfiguration({ index, term, kind, data })
     this.#tail.skipTo(this.#places.last + 1)
   }
 
@@ -333,6 +334,10 @@ export class GroupLog implements GroupStorage {
   /** Frees the memory of a group that was removed. */
   release(): void {
     this.#cache.dropTo(this.#tail, this.lastIndex)
+  }
+
+  #addConfiguration(entry: Entry): void {
+    this.#configurations = this.#configurations.concat(withOwnData(entry))
   }
 }
 

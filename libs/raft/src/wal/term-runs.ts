@@ -34,15 +34,17 @@ export class TermRuns {
   /** The term from `index` on, which is over everything added before. */
   add(index: LogIndex, term: Term): void {
     if (term === this.lastTerm) return
-    this.#starts.push(index)
-    this.#terms.push(term)
+    // Lists of just the length there is: `push` would make room for sixteen more in every log.
+    this.#starts = this.#starts.concat(index)
+    this.#terms = this.#terms.concat(term)
   }
 
   /** Forgets everything from `index` on, which is over the compacted one. */
   truncateFrom(index: LogIndex): void {
     const count = this.#runOf(index - 1) + 1
-    this.#starts.length = count
-    this.#terms.length = count
+    if (count === this.#starts.length) return
+    this.#starts = this.#starts.slice(0, count)
+    this.#terms = this.#terms.slice(0, count)
   }
 
   /** The terms of the entries behind the compacted one, as many as are given; the log ends with `last`. */

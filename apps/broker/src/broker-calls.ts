@@ -4,6 +4,7 @@ import {
   decodeJson,
   decodeOffsetsCall,
   decodeProduceCall,
+  decodeReleaseCall,
   decodeSeekCall,
   encodeFetchAnswer,
   encodeJson,
@@ -58,6 +59,8 @@ export class BrokerCalls {
         return this.#seek(payload)
       case RpcMethod.AWAIT:
         return this.#await(payload)
+      case RpcMethod.RELEASE:
+        return this.#release(payload)
       case RpcMethod.META_PROPOSE:
         return encodeJson(await this.#metadata().propose(parseMetadataCommand(decodeJson(payload))))
       case RpcMethod.META_FOLLOW:
@@ -111,6 +114,12 @@ export class BrokerCalls {
     } catch (error) {
       throw storageFailure(error)
     }
+  }
+
+  async #release(payload: Uint8Array): Promise<Uint8Array> {
+    const { groupId, ...call } = decodeReleaseCall(payload)
+    await this.#parts.service.release(this.#replica(groupId), call)
+    return encodeJson({})
   }
 
   async #await(payload: Uint8Array): Promise<Uint8Array> {

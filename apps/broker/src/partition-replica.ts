@@ -14,6 +14,7 @@ import {
   type PartitionSnapshot,
   PartitionState,
   RecentBatches,
+  type Unread,
 } from '@sluice/partition'
 import {
   type Entry,
@@ -220,9 +221,9 @@ export class PartitionReplica implements StateMachine {
     await decided
   }
 
-  /** Where a consumer is, as far as it is committed; before `logStart` when it has lost messages. */
-  committedCursor(consumerId: number): number {
-    return this.#state.cursorRow(consumerId)?.cursor ?? 0
+  /** What a consumer has not read, as far as it is committed. */
+  committedUnread(consumerId: number): Unread {
+    return this.#state.unread(consumerId)
   }
 
   /**

@@ -1,6 +1,7 @@
 import { BrokerError } from '@sluice/domain'
 import { toError } from '@sluice/foundation'
-import type { CursorGrant } from '@sluice/partition'
+import type { CursorOperation, EarlierGrant, Unread } from '@sluice/partition'
+import { FetchFences } from './fetch-fences.js'
 import type { FetchBounds, MessageRange, PartitionReader } from './partition-reader.js'
 import type { PartitionReplica } from './partition-replica.js'
 
@@ -8,6 +9,8 @@ export interface FetchRequest extends FetchBounds {
   readonly consumerId: number
   /** 32 hex digits; the same request again gets the same messages. */
   readonly requestId: string
+  /** The try of the call that will have the messages; of two tries the later one has the larger number. */
+  readonly holder: number
   /** Advances the cursor past what is delivered. */
   readonly autoAck: boolean
   /** Answers only what this request was granted before. */
@@ -33,25 +36,49 @@ export type SeekTarget =
   | { readonly kind: 'latest' }
   | { readonly kind: 'time'; readonly ms: number }
 
-interface EarlierGrant extends CursorGrant {
-  /** The entry that gives it; 0 when that is applied. */
-  readonly index: number
+export interface ReleaseRequest {
+  readonly consumerId: number
+  readonly requestId: string
+  /** Messages before it were delivered. */
+  readonly from: number
+  readonly holder: number
+  /** Also what an earlier holder has. */
+  readonly orEarlier: boolean
 }
 
 /** The consume side of a partition's leader. */
 export class PartitionService {
   readonly #reader: PartitionReader
+  readonly #fences = new FetchFences()
 
   constructor(reader: PartitionReader) {
     this.#reader = reader
   }
 
   async fetch(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
+    this.#fences.pass(replica.info.groupId, request)
     const earlier = this.#earlierGrant(replica, request)
     if (earlier !== undefined) return this.#giveAgain(replica, request, earlier)
     if (request.lookupOnly) return this.#lookUp(replica, request)
     if (!request.autoAck) return this.#browse(replica, request)
     return this.#deliver(replica, request)
+  }
+
+  /**
+   * Takes back what a request was given and nobody received: whoever asks next is given it. Nothing
+   * happens when a later try of the request has it.
+   */
+  async release(replica: PartitionReplica, request: ReleaseRequest): Promise<void> {
+    this.#fences.released(replica.info.groupId, request)
+    const earlier = replica.projection().earlierGrant(request.consumerId, request.requestId)
+    if (earlier === undefined) {
+      // Perhaps released by this very call before its answer was lost: true only once it is committed.
+      const onItsWay = replica.projection().cursorIndex(request.consumerId)
+      await replica.barrier()
+      await replica.appliedTo(onItsWay)
+      return
+    }
+    await replica.moveCursor({ kind: 'release', ...request })
   }
 
   /** Moves the cursor; repeated with the same request id it answers the same. */
@@ -95,7 +122,12 @@ export class PartitionService {
     request: FetchRequest,
     earlier: EarlierGrant,
   ): Promise<FetchAnswer> {
-    await replica.appliedTo(earlier.index)
+    const { holder } = earlier
+    if (request.autoAck && holder !== undefined && holder < request.holder) {
+      const held = await replica.moveCursor(holdOf(request))
+      // Released in between: there is nothing to give again.
+      if (held.to !== earlier.to || held.from !== earlier.from) return this.fetch(replica, request)
+    } else await replica.appliedTo(earlier.index)
     // A leader that was replaced might not know of a deletion.
     await replica.barrier()
     const { from: granted, to, skipped = 0 } = earlier
@@ -121,14 +153,13 @@ export class PartitionService {
   async #browse(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
     await replica.barrier()
     for (;;) {
-      const cursor = replica.committedCursor(request.consumerId)
-      const from = Math.max(cursor, replica.logStart)
-      if (from > cursor && !request.skipDeleted) throw behindTheStart(replica, cursor)
+      const unread = replica.committedUnread(request.consumerId)
+      const { from, skipped } = unread
+      if (skipped > 0 && !request.skipDeleted) throw behindTheStart(replica, unread)
       if (from >= replica.nextOffset) return this.#nothing(replica, request.consumerId)
       const range = await this.#reader.read(replica, from, request)
       if (range === undefined) continue
-      const given = { granted: false, skipped: from - cursor }
-      return this.#answer(replica, request.consumerId, range, given)
+      return this.#answer(replica, request.consumerId, range, { granted: false, skipped })
     }
   }
 
@@ -138,9 +169,9 @@ export class PartitionService {
       // The same request may be under way twice, and the other one was given something meanwhile.
       const earlier = this.#earlierGrant(replica, request)
       if (earlier !== undefined) return this.#giveAgain(replica, request, earlier)
-      const cursor = replica.projection().cursor(request.consumerId)
-      const from = this.#startOf(replica, request.consumerId)
-      if (from > cursor && !request.skipDeleted) {
+      const unread = replica.projection().unread(request.consumerId)
+      const { from } = unread
+      if (unread.skipped > 0 && !request.skipDeleted) {
         await this.#confirmBehind(replica, request.consumerId)
         continue
       }
@@ -150,7 +181,8 @@ export class PartitionService {
         return empty
       }
       // Nothing is awaited between what memory has and the grant: others would be given the same.
-      const range = this.#reader.peek(replica, from, request) ?? (await this.#load(replica, request, from))
+      const bounds = { ...request, messagesMax: Math.min(request.messagesMax, unread.until - from) }
+      const range = this.#reader.peek(replica, from, bounds) ?? (await this.#load(replica, bounds, unread))
       if (range === undefined) continue
       const given = await replica.moveCursor({
         kind: 'grant',
@@ -158,6 +190,7 @@ export class PartitionService {
         requestId: request.requestId,
         from,
         to: range.to,
+        holder: request.holder,
       })
       if (given.to !== range.to || given.from !== range.from)
         throw new BrokerError('INTERNAL', 'a grant was not applied as it was planned', {
@@ -168,22 +201,17 @@ export class PartitionService {
     }
   }
 
-  /** First message that the consumer can be given, counting what is on its way. */
-  #startOf(replica: PartitionReplica, consumerId: number): number {
-    const projection = replica.projection()
-    return Math.max(projection.cursor(consumerId), projection.logStart)
-  }
-
-  /** What the database has from `from` on. `undefined`: look again, somebody was faster. */
+  /** What the database has of what is unread. `undefined`: look again, somebody was faster. */
   async #load(
     replica: PartitionReplica,
     request: FetchRequest,
-    from: number,
+    { from, until }: Unread,
   ): Promise<MessageRange | undefined> {
     const loaded = await this.#reader.load(replica, from, request)
     // While the database was read somebody may have taken them, this very request among others.
     if (this.#earlierGrant(replica, request) !== undefined) return undefined
-    return this.#startOf(replica, request.consumerId) === from ? loaded : undefined
+    const now = replica.projection().unread(request.consumerId)
+    return now.from === from && now.until === until ? loaded : undefined
   }
 
   /**
@@ -205,8 +233,8 @@ export class PartitionService {
   async #confirmBehind(replica: PartitionReplica, consumerId: number): Promise<void> {
     await replica.appliedTo(replica.projection().cursorIndex(consumerId))
     await replica.barrier()
-    const cursor = replica.committedCursor(consumerId)
-    if (cursor < replica.logStart) throw behindTheStart(replica, cursor)
+    const unread = replica.committedUnread(consumerId)
+    if (unread.skipped > 0) throw behindTheStart(replica, unread)
   }
 
   async #resolve(replica: PartitionReplica, target: SeekTarget): Promise<number> {
@@ -232,7 +260,7 @@ export class PartitionService {
 
   /** First message that the consumer has not been given and that is still there, or will be. */
   #committedStart(replica: PartitionReplica, consumerId: number): number {
-    return Math.max(replica.committedCursor(consumerId), replica.logStart)
+    return replica.committedUnread(consumerId).from
   }
 
   #nothing(replica: PartitionReplica, consumerId: number): FetchAnswer {
@@ -266,10 +294,14 @@ function outOfRange(replica: PartitionReplica, offset: number): BrokerError {
   )
 }
 
-function behindTheStart(replica: PartitionReplica, cursor: number): BrokerError {
+function holdOf({ consumerId, requestId, holder }: FetchRequest): CursorOperation {
+  return { kind: 'hold', consumerId, requestId, holder }
+}
+
+function behindTheStart(replica: PartitionReplica, { position }: Unread): BrokerError {
   return new BrokerError(
     'OFFSET_OUT_OF_RANGE',
-    `messages ${cursor} to ${replica.logStart - 1} of ${replica.info.name} were deleted before the consumer ` +
+    `messages ${position} to ${replica.logStart - 1} of ${replica.info.name} were deleted before the consumer ` +
       `read them; it goes on where it seeks to, from ${replica.logStart}`,
     { component: 'broker', outcome: 'no' },
   )

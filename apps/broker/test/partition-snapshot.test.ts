@@ -29,6 +29,7 @@ async function filled(): Promise<SnapshotSource> {
     requestId: requestId(1),
     from: 0,
     to: 7,
+    holder: 1,
   })
   await eventually(() => expect(from.replica.materialisedIndex).toBe(from.replica.appliedIndex))
   return snapshots(from).open(from.replica.info, () => CONFIGURATION)
@@ -123,7 +124,7 @@ describe('a replica that is sent a snapshot', () => {
     expect(to.replica.materialisedIndex).toBe(from.replica.appliedIndex)
     expect(to.replica.undrainedBytes).toBe(0)
     expect(to.materialiser.unmaterialisedBytes).toBe(0)
-    expect(to.replica.committedCursor(4)).toBe(7)
+    expect(to.replica.committedUnread(4).position).toBe(7)
     expect(await to.messagesInDatabase()).toHaveLength(60)
   })
 })

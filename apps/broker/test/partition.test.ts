@@ -18,6 +18,7 @@ const request = (fields: Partial<FetchRequest> = {}): FetchRequest => ({
   bytesMax: 1_000_000,
   autoAck: true,
   lookupOnly: false,
+  holder: 1,
   skipDeleted: true,
   ...fields,
 })
@@ -95,6 +96,39 @@ describe('consume', () => {
     ).toEqual(['a'])
     const unknown = await one.service.fetch(one.replica, request({ lookupOnly: true }))
     expect(unknown).toMatchObject({ granted: false, batches: [] })
+  })
+
+  test('gives what was released to whoever asks next, unless a later try of the request has it', async () => {
+    one = await SingleReplica.start()
+    await one.replica.produce(batchOf(['a', 'b', 'c', 'd']))
+    const [first, second] = [requestId(7_000_001), requestId(7_000_002)]
+    const fetch = (fields: Partial<FetchRequest>) => one.service.fetch(one.replica, request(fields))
+    const release = (id: string, holder: number) =>
+      one.service.release(one.replica, { consumerId: 1, requestId: id, from: 0, holder, orEarlier: false })
+    expect(valuesOf(await fetch({ requestId: first, holder: 10 }))).toEqual(['a'])
+    expect(valuesOf(await fetch({ requestId: second, holder: 20 }))).toEqual(['b'])
+    await release(first, 10)
+    await release(first, 10)
+    expect(await one.service.offsets(one.replica, 1)).toMatchObject({ cursor: 0 })
+    // What of the released try is late is refused, so that nobody has what nobody asks for.
+    await expect(fetch({ requestId: first, holder: 10 })).rejects.toMatchObject({
+      code: 'MANAGER_UNAVAILABLE',
+      outcome: 'no',
+    })
+    expect(valuesOf(await fetch({ requestId: second, holder: 30, lookupOnly: true }))).toEqual(['b'])
+    await release(second, 20)
+    expect(valuesOf(await fetch({ messagesMax: 4 }))).toEqual(['a'])
+    expect(valuesOf(await fetch({ messagesMax: 4 }))).toEqual(['c', 'd'])
+  })
+
+  test('gives a try nothing that comes after a later one has looked the request up', async () => {
+    one = await SingleReplica.start()
+    await one.replica.produce(batchOf(['a']))
+    const id = requestId(7_000_003)
+    const fetch = (fields: Partial<FetchRequest>) => one.service.fetch(one.replica, request(fields))
+    expect(await fetch({ requestId: id, holder: 2, lookupOnly: true })).toMatchObject({ granted: false })
+    await expect(fetch({ requestId: id, holder: 1 })).rejects.toMatchObject({ code: 'MANAGER_UNAVAILABLE' })
+    expect(valuesOf(await fetch({ requestId: id, holder: 2 }))).toEqual(['a'])
   })
 
   test('without automatic acknowledgement moves nothing until it is acknowledged', async () => {
@@ -225,7 +259,7 @@ describe('deleted messages', () => {
     const given = await Promise.all(reads)
     const total = given.reduce((sum, { count, skipped }) => sum + count + skipped, 0)
     const end = await one.service.fetch(one.replica, request({ lookupOnly: true }))
-    expect(total).toBe(one.replica.committedCursor(1))
+    expect(total).toBe(one.replica.committedUnread(1).position)
     expect(end.cursor).toBe(Math.max(total, one.replica.logStart))
   })
 })

@@ -10,10 +10,10 @@ import { ConsumerDirectory } from './consumer-directory.js'
 import { Consuming } from './consuming.js'
 import { EndWatch } from './end-watch.js'
 import { Positions } from './positions.js'
+import { Releases } from './releases.js'
 import { addRoutes } from './routes.js'
 import { ServedPartitions } from './served-partition.js'
 import { SuspectPartitions } from './suspect-partitions.js'
-import { UnsettledFetches } from './unsettled-fetches.js'
 
 /** Calls here are small: ids, names and numbers. */
 const BODY_BYTES_MAX = 64 * 1024
@@ -53,17 +53,20 @@ export async function startReadManager(
       partitions.awaitEnd(toGroupId(groupId), offset, options),
     )
     closers.add('waits for new messages', () => ends.close())
+    const releases = new Releases({ partitions, clock, logger })
+    closers.add('messages to be given back', () => releases.close())
     const directory = new ConsumerDirectory(metadata)
     const consuming = new Consuming({
       directory,
       metadata,
       activity,
       ends,
+      random,
       walks: {
         partitions,
         served: new ServedPartitions(),
         suspects: new SuspectPartitions(clock),
-        unsettled: new UnsettledFetches(),
+        releases,
         clock,
         limits: {
           timeoutMs: config.consumeTimeoutMs,

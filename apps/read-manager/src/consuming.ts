@@ -1,5 +1,6 @@
+import { setImmediate } from 'node:timers/promises'
 import type { ActivityReporter, MetadataFollower } from '@sluice/client'
-import type { Clock } from '@sluice/foundation'
+import type { Clock, Random } from '@sluice/foundation'
 import type { ConsumerInfo, PartitionInfo } from '@sluice/metadata'
 import type { ConsumerDirectory, ConsumerIdentity } from './consumer-directory.js'
 import type { DeliveredMessage } from './delivered-message.js'
@@ -24,11 +25,19 @@ export interface ConsumeCall extends ConsumerIdentity {
   readonly caller: Caller
 }
 
-export interface Consumed {
+/** What a call is to be answered with. */
+export interface Delivery {
   readonly messages: readonly DeliveredMessage[]
   /** Messages that were deleted before the consumer read them, by partition, before those it is given now. */
   readonly skipped: ReadonlyMap<string, number>
+  /** The caller went away before it was answered: the messages are for whoever asks next. */
+  readonly giveBack: () => void
 }
+
+/** A call that took longer may have been held up with its process, and learns first who left meanwhile. */
+const HELD_UP_MS = 500
+/** Holders of one millisecond differ by chance. */
+const HOLDERS_PER_MS = 1024
 
 /** Gives consumers their next messages. */
 export class Consuming {
@@ -38,6 +47,7 @@ export class Consuming {
   readonly #ends: EndWatch
   readonly #walks: WalkParts
   readonly #clock: Clock
+  readonly #random: Random
   readonly #waiting = new Set<() => void>()
   #stopping = false
 
@@ -47,6 +57,7 @@ export class Consuming {
     readonly activity: Pick<ActivityReporter, 'seen'>
     readonly ends: EndWatch
     readonly walks: WalkParts
+    readonly random: Random
   }) {
     this.#directory = parts.directory
     this.#metadata = parts.metadata
@@ -54,23 +65,29 @@ export class Consuming {
     this.#ends = parts.ends
     this.#walks = parts.walks
     this.#clock = parts.walks.clock
+    this.#random = parts.random
   }
 
   /**
    * The next messages; none only when every partition is empty for the consumer.
-   * @throws BrokerError TOPIC_NOT_FOUND, CONSUMER_NOT_FOUND, CONSUMER_TOPIC_MISMATCH; OFFSET_OUT_OF_RANGE; NO_QUORUM, TIMEOUT and
+   * @throws BrokerError TOPIC_NOT_FOUND, CONSUMER_NOT_FOUND, CONSUMER_TOPIC_MISMATCH; OFFSET_OUT_OF_RANGE; NO_QUORUM,
+   * TIMEOUT and
    * others when a partition could not be asked and no other had messages
    */
-  async consume(call: ConsumeCall): Promise<Consumed> {
+  async consume(call: ConsumeCall): Promise<Delivery> {
     const consumer = await this.#directory.consumer(call)
     this.#activity.seen('consumer', consumer.id)
-    const end = this.#clock.monotonic() + call.waitMs
-    for (;;) {
-      const { messages, cursors, skipped } = await this.#walk(consumer, call)
+    const start = this.#clock.monotonic()
+    const end = start + call.waitMs
+    const holder = this.#clock.now() * HOLDERS_PER_MS + this.#random.below(HOLDERS_PER_MS)
+    for (let isFirst = true; ; isFirst = false) {
+      const walk = await this.#walk(consumer, call, { holder, lookUp: isFirst && call.isRetry })
       const leftMs = end - this.#clock.monotonic()
-      if (messages.length > 0 || leftMs <= 0 || call.caller.gone || this.#stopping)
-        return { messages, skipped }
-      await this.#news(consumer, cursors, { leftMs, caller: call.caller })
+      if (walk.messages.length > 0 || leftMs <= 0 || call.caller.gone || this.#stopping) {
+        if (this.#clock.monotonic() - start > HELD_UP_MS) await setImmediate()
+        return { messages: walk.messages, skipped: walk.skipped, giveBack: () => walk.giveBack() }
+      }
+      await this.#news(consumer, walk.cursors, { leftMs, caller: call.caller })
     }
   }
 
@@ -80,30 +97,35 @@ export class Consuming {
     for (const wake of this.#waiting) wake()
   }
 
-  async #walk(consumer: ConsumerInfo, call: ConsumeCall): Promise<MessageWalk> {
+  async #walk(
+    consumer: ConsumerInfo,
+    call: ConsumeCall,
+    { holder, lookUp }: { readonly holder: number; readonly lookUp: boolean },
+  ): Promise<MessageWalk> {
+    const autoAck = consumer.ack === 'auto'
     const walk = new MessageWalk(this.#walks, {
       consumerId: consumer.id,
       requestId: call.requestId,
+      holder,
       messagesMax: call.messagesMax,
-      autoAck: consumer.ack === 'auto',
+      autoAck,
       isGone: () => call.caller.gone,
       skipDeleted: consumer.autoOffsetReset !== 'none',
     })
     try {
       let partitions = this.#directory.partitions(consumer.topic)
-      if (consumer.ack === 'auto') {
-        await walk.settle(partitions)
-        if (call.isRetry) await walk.lookUp(partitions)
+      if (autoAck) {
+        await this.#walks.releases.settled(consumer.id, this.#walks.limits.patienceMs)
+        if (lookUp) await walk.lookUp(partitions)
       }
       if (walk.messages.length > 0) return walk
       await walk.run(this.#inOrder(consumer, partitions))
       // "Nothing" is said of all partitions there are, those added a moment ago included.
       while (walk.messages.length === 0 && walk.failure === undefined && !call.caller.gone) {
         const now = await this.#directory.partitionsOfNow(consumer.topic)
-        if (now.length === partitions.length && !this.#walks.unsettled.has(consumer.id)) break
+        if (now.length === partitions.length) break
         const added = now.slice(partitions.length)
         partitions = now
-        await walk.settle(partitions)
         await walk.run(added)
       }
     } finally {

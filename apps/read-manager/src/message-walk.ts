@@ -3,16 +3,16 @@ import { BrokerError, type StoredRecord } from '@sluice/domain'
 import { type Clock, toError } from '@sluice/foundation'
 import type { PartitionInfo } from '@sluice/metadata'
 import { type DeliveredMessage, deliveredMessage, recordsOf, sizeOfRecord } from './delivered-message.js'
+import type { Releases } from './releases.js'
 import type { ServedPartitions } from './served-partition.js'
 import type { SuspectPartitions } from './suspect-partitions.js'
-import type { UnsettledFetch, UnsettledFetches } from './unsettled-fetches.js'
 
 /** What walks have in common. */
 export interface WalkParts {
   readonly partitions: Pick<PartitionClient, 'fetch'>
   readonly served: ServedPartitions
   readonly suspects: SuspectPartitions
-  readonly unsettled: UnsettledFetches
+  readonly releases: Releases
   readonly clock: Clock
   readonly limits: WalkLimits
 }
@@ -30,6 +30,8 @@ export interface WalkRequest {
   readonly consumerId: number
   /** 32 hex digits. A broker that is asked again under it gives what it gave. */
   readonly requestId: string
+  /** This try of the call: what it was given and could not deliver it may give back. */
+  readonly holder: number
   readonly messagesMax: number
   /** The cursor advances over what is given. */
   readonly autoAck: boolean
@@ -41,8 +43,6 @@ export interface WalkRequest {
 
 interface Fetched {
   readonly records: readonly StoredRecord[]
-  /** Offset of the first record, or where it would be. */
-  readonly from: number
   readonly skipped: number
 }
 
@@ -53,6 +53,8 @@ interface Failure {
 
 /** How long a partition may keep the others waiting when it may have given messages. Milliseconds. */
 const SETTLE_MS = 5000
+/** How long a partition that failed lately is waited for when it is asked what it gave before. Milliseconds. */
+const SUSPECT_LOOKUP_MS = 200
 const SECOND_TRY_MS_MIN = 500
 
 /**
@@ -73,8 +75,10 @@ export class MessageWalk {
   #failures: Failure[] = []
   /** Partitions that may have given messages in answers that were lost. */
   readonly #inDoubt = new Set<number>()
-  /** Fetches of which nothing is left, which nobody was told. */
-  readonly #untold: UnsettledFetch[] = []
+  /** Partitions that did not say what an earlier try was given. */
+  readonly #notLookedUp = new Set<number>()
+  /** Partitions of which messages are in the answer. */
+  readonly #given = new Set<number>()
   /** Set when a partition refused for good: the consumer has to seek. */
   #refusal: Error | undefined
 
@@ -91,33 +95,25 @@ export class MessageWalk {
     return this.#refusal ?? this.#failures[0]?.error
   }
 
-  /** Asks again for what earlier calls were given in answers that were lost. */
-  async settle(partitions: readonly PartitionInfo[]): Promise<void> {
-    const { unsettled } = this.#parts
-    const open = unsettled.takeAll(this.#request.consumerId)
-    for (const fetch of open) {
-      const partition = partitions.find(({ groupId }) => groupId === fetch.groupId)
-      if (partition === undefined) continue
-      const hasFailed = this.#failures.some((failure) => failure.partition.groupId === fetch.groupId)
-      if (hasFailed || this.#isFull() || this.#isOver()) unsettled.put(this.#request.consumerId, fetch)
-      else await this.#settleOne(partition, fetch)
-    }
-  }
-
   /**
    * Gives again what this request was given when it was sent to another read manager.
    * @param partitions all of the topic
    */
   async lookUp(partitions: readonly PartitionInfo[]): Promise<void> {
+    const { suspects, limits } = this.#parts
     const looked = await Promise.allSettled(
-      partitions.map((partition) =>
-        this.#fetch(partition, { lookupOnly: true }, this.#parts.limits.patienceMs),
-      ),
+      partitions.map((partition) => {
+        const patienceMs = suspects.has(partition.groupId) ? SUSPECT_LOOKUP_MS : limits.patienceMs
+        return this.#fetch(partition, { lookupOnly: true }, Math.min(patienceMs, limits.patienceMs))
+      }),
     )
     for (const [i, outcome] of looked.entries()) {
       const partition = partitions[i]!
-      if (outcome.status === 'rejected') this.#inDoubt.add(partition.groupId)
-      else this.#keep(partition, this.#request.requestId, outcome.value)
+      if (outcome.status === 'fulfilled') this.#keep(partition, outcome.value)
+      else {
+        this.#notLookedUp.add(partition.groupId)
+        suspects.failed(partition.groupId)
+      }
     }
   }
 
@@ -130,7 +126,10 @@ export class MessageWalk {
         break
       }
       if (this.messages.length > 0 && this.#parts.suspects.has(partition.groupId)) continue
-      await this.#ask(partition, this.#parts.limits.patienceMs)
+      if (this.#parts.releases.isOpen(this.#request.consumerId, partition.groupId))
+        // What is behind messages that are on their way back is not for now: they come first.
+        this.#failures.push({ partition, error: notSettled(partition) })
+      else await this.#ask(partition, this.#parts.limits.patienceMs)
       if (this.#refusal !== undefined) return
     }
     const failed = this.#failures
@@ -138,25 +137,38 @@ export class MessageWalk {
     this.#failures = []
     for (const [i, { partition, error }] of failed.entries()) {
       const left = this.#timeLeft()
-      if (this.messages.length > 0 || this.#isOver()) this.#failures.push({ partition, error })
+      const isOpen = this.#parts.releases.isOpen(this.#request.consumerId, partition.groupId)
+      if (this.messages.length > 0 || this.#isOver() || isOpen) this.#failures.push({ partition, error })
       else await this.#ask(partition, Math.min(left, Math.max(left / (failed.length - i), SECOND_TRY_MS_MIN)))
     }
   }
 
-  /** Remembers what is still in doubt, so that a later call asks for it again. To be called at the end. */
+  /** Gives back what may have been given in answers that were lost. To be called at the end. */
   end(): void {
-    const { consumerId, requestId, autoAck } = this.#request
-    if (!autoAck) return
-    const { unsettled } = this.#parts
-    for (const groupId of this.#inDoubt) unsettled.put(consumerId, { groupId, requestId })
+    if (!this.#request.autoAck) return
+    for (const groupId of new Set([...this.#inDoubt, ...this.#notLookedUp])) this.#release(groupId)
     this.#inDoubt.clear()
-    if (this.messages.length === 0) for (const fetch of this.#untold) unsettled.put(consumerId, fetch)
+    this.#notLookedUp.clear()
+  }
+
+  /** Gives back everything: nobody takes the answer. */
+  giveBack(): void {
+    if (!this.#request.autoAck) return
+    for (const groupId of this.#given) this.#release(groupId)
+    this.#given.clear()
+  }
+
+  #release(groupId: number, from = 0): void {
+    const { consumerId, requestId, holder } = this.#request
+    const orEarlier = this.#notLookedUp.has(groupId)
+    this.#parts.releases.add({ consumerId, groupId, requestId, from, holder, orEarlier })
   }
 
   async #ask(partition: PartitionInfo, timeoutMs: number): Promise<void> {
     try {
-      this.#keep(partition, this.#request.requestId, await this.#fetchSettled(partition, timeoutMs))
+      this.#keep(partition, await this.#fetchSettled(partition, timeoutMs))
       this.#inDoubt.delete(partition.groupId)
+      this.#notLookedUp.delete(partition.groupId)
       this.#parts.suspects.cleared(partition.groupId)
     } catch (error) {
       this.#failed(partition, error)
@@ -178,27 +190,14 @@ export class MessageWalk {
     }
   }
 
-  async #settleOne(partition: PartitionInfo, fetch: UnsettledFetch): Promise<void> {
-    const { unsettled, limits } = this.#parts
-    const { requestId, next } = fetch
-    try {
-      const timeoutMs = Math.min(limits.patienceMs, this.#timeLeft())
-      const fetched = await this.#fetch(partition, { requestId }, timeoutMs)
-      if (fetched.records.length === 0 && lostBefore(fetched, next) > 0) this.#untold.push(fetch)
-      this.#keep(partition, requestId, fetched, next)
-    } catch (error) {
-      unsettled.put(this.#request.consumerId, fetch)
-      this.#failed(partition, error)
-    }
-  }
-
   async #fetch(partition: PartitionInfo, wish: Partial<FetchWish>, timeoutMs: number): Promise<Fetched> {
-    const { consumerId, requestId, autoAck, skipDeleted } = this.#request
+    const { consumerId, requestId, holder, autoAck, skipDeleted } = this.#request
     const answer = await this.#parts.partitions.fetch(
       partition.groupId,
       {
         consumerId,
         requestId,
+        holder,
         messagesMax: this.#room,
         bytesMax: this.#bytesLeft,
         autoAck,
@@ -211,45 +210,32 @@ export class MessageWalk {
     try {
       const records = recordsOf(answer)
       if (records.length === 0) this.cursors.set(partition.groupId, answer.cursor)
-      return { records, from: answer.from, skipped: answer.skipped }
+      return { records, skipped: answer.skipped }
     } catch (error) {
       // Given, but not delivered.
-      if (answer.granted && wish.requestId === undefined) this.#inDoubt.add(partition.groupId)
+      if (answer.granted) this.#inDoubt.add(partition.groupId)
       throw error
     }
   }
 
-  /**
-   * Takes records into the answer while there is room; the others are kept open for a later call.
-   * @param next offset of the first record that was not delivered before
-   */
-  #keep(partition: PartitionInfo, requestId: string, fetched: Fetched, next?: number): void {
+  /** Takes records into the answer while there is room; the others are given back. */
+  #keep(partition: PartitionInfo, { records, skipped }: Fetched): void {
     const { consumerId, autoAck } = this.#request
-    const { records, from } = fetched
-    const skipped = lostBefore(fetched, next)
-    const first = next === undefined ? 0 : Math.max(next - from, 0)
-    let at = first
-    while (at < records.length && this.#room > 0) {
-      const record = records[at]!
+    let delivered = 0
+    while (delivered < records.length && this.#room > 0) {
+      const record = records[delivered]!
       this.messages.push(deliveredMessage(partition.name, record))
       this.#room--
       this.#bytesLeft -= sizeOfRecord(record)
-      at++
+      delivered++
     }
-    if (at > first || (records.length === 0 && skipped > 0)) this.#lost(partition, skipped)
-    if (at > first) this.#parts.served.served(consumerId, partition.number)
-    if (!autoAck || at >= records.length) return
-    // Nothing delivered: the loss is told with the first message.
-    const nothing = at === first && next === undefined
-    this.#parts.unsettled.put(consumerId, {
-      groupId: partition.groupId,
-      requestId,
-      ...(nothing ? {} : { next: at === first ? next! : records[at]!.offset }),
-    })
-  }
-
-  #lost(partition: PartitionInfo, count: number): void {
-    if (count > 0) this.skipped.set(partition.name, (this.skipped.get(partition.name) ?? 0) + count)
+    if (skipped > 0 && (delivered > 0 || records.length === 0)) this.skipped.set(partition.name, skipped)
+    if (delivered > 0) {
+      this.#given.add(partition.groupId)
+      this.#parts.served.served(consumerId, partition.number)
+    }
+    if (autoAck && delivered < records.length)
+      this.#release(partition.groupId, delivered === 0 ? 0 : records[delivered]!.offset)
   }
 
   #failed(partition: PartitionInfo, thrown: unknown): void {
@@ -274,13 +260,15 @@ export class MessageWalk {
   }
 }
 
-/** Messages that were deleted before the consumer got them, and that it was not told of. */
-function lostBefore({ from, skipped }: Fetched, next: number | undefined): number {
-  return next === undefined ? skipped : Math.max(from - next, 0)
-}
-
 function tooLate(partition: PartitionInfo): BrokerError {
   return new BrokerError('TIMEOUT', `there was no time left to ask ${partition.name}`, { outcome: 'no' })
+}
+
+function notSettled(partition: PartitionInfo): BrokerError {
+  return new BrokerError('NO_QUORUM', `messages of ${partition.name} are to be given back to it first`, {
+    component: 'broker',
+    outcome: 'no',
+  })
 }
 
 function isInDoubt(error: unknown): boolean {

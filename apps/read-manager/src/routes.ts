@@ -36,13 +36,15 @@ function addConsumeRoutes(app: FastifyInstance, { consuming, positions }: RouteP
 
   const consume = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
     const { messagesMax, ...call } = parseConsumeRequest(inputOf(request))
-    const { messages, skipped } = await consuming.consume({
+    const caller = callerOf(reply)
+    const { messages, skipped, giveBack } = await consuming.consume({
       ...call,
       messagesMax: messagesMax ?? 1,
       requestId: requestIdOf(request),
       isRetry: isRetry(request),
-      caller: callerOf(reply),
+      caller,
     })
+    if (caller.gone) giveBack()
     const lost = skipped.size === 0 ? {} : { skipped: Object.fromEntries(skipped) }
     if (messagesMax !== undefined) return { status: 'success', count: messages.length, messages, ...lost }
     const first = messages[0]

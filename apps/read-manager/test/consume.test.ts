@@ -15,6 +15,9 @@ afterEach(() => running.stop())
 const texts = (body: Record<string, unknown>): unknown[] =>
   (body['messages'] as { message: unknown }[]).map(({ message }) => message)
 
+const connectionsOf = ({ manager }: Running): Promise<number> =>
+  new Promise((resolve) => manager.app.server.getConnections((_error, count) => resolve(count)))
+
 describe('one message at a time', () => {
   test('gives the raw text with its place, then NO_MESSAGES', async () => {
     await running.createTopic('A')
@@ -208,12 +211,7 @@ describe('waiting', () => {
     await eventually(() => expect(running.cluster.callsOf(RpcMethod.AWAIT)).toHaveLength(1))
     leaving.abort()
     expect(await left).toContain('abort')
-    await eventually(async () => {
-      const connections = await new Promise<number>((resolve) => {
-        running.manager.app.server.getConnections((_error, count) => resolve(count))
-      })
-      expect(connections).toBe(0)
-    })
+    await eventually(async () => expect(await connectionsOf(running)).toBe(0))
     await publish(running.cluster, { topic: 'A' }, ['m'])
     expect((await running.consume(consumer, 'A')).body).toMatchObject({ message: 'm' })
   })
@@ -265,7 +263,6 @@ describe('when something fails', () => {
     const lost = await running.consume(consumer, 'A', { max_messages: 3 })
     expect(lost.status).toBeGreaterThanOrEqual(500)
     running.cluster.script = (_call, next) => next()
-    expect(running.cluster.partition('A').cursor(consumer)).toBe(3)
     const got: unknown[] = []
     for (let i = 0; i < 4; i++) got.push((await running.consume(consumer, 'A')).body['message'])
     expect(got).toEqual(['a', 'b', 'c', 'd'])
@@ -290,6 +287,122 @@ describe('when something fails', () => {
       await other.stop()
     }
     expect(running.cluster.partition('A', 1).cursor(consumer)).toBe(1)
+  })
+
+  describe('two read managers', () => {
+    const ID = { 'x-request-id': 'aa'.repeat(16), 'x-sluice-retry': '1' }
+    let other: Running
+
+    beforeEach(async () => {
+      other = await runReadManager({ SLUICE_PARTITION_PATIENCE_MS: '100' }, running.cluster)
+      await running.createTopic('A')
+      await publish(running.cluster, { topic: 'A' }, ['a', 'b', 'c', 'd'])
+    })
+
+    afterEach(() => other.stop())
+
+    /** Answers of these calls get lost after the broker has carried them out. */
+    const loseAnswersOf = (...methods: readonly number[]): void => {
+      running.cluster.script = async (call, next) => {
+        const answer = await next()
+        if (!methods.includes(call.method)) return answer
+        throw new BrokerError('CONNECTION_LOST', 'gone', { outcome: 'unknown' })
+      }
+    }
+    const heal = (): void => {
+      running.cluster.script = (_call, next) => next()
+    }
+    const take = (manager: Running, consumer: number, max: number, headers = {}): Promise<unknown[]> =>
+      manager
+        .call('POST', '/consumer/consume', { consumer_id: consumer, topic: 'A', max_messages: max }, headers)
+        .then(({ body }) => texts(body))
+
+    test('what a repeated call got from one is not given again by the other, which lost its answer', async () => {
+      const consumer = await running.register('A')
+      // Neither the messages nor their return get through to the first one.
+      running.cluster.script = (call, next) => {
+        const isTheirs = call.method === RpcMethod.FETCH || call.method === RpcMethod.RELEASE
+        if (!isTheirs) return next()
+        if (call.method === RpcMethod.RELEASE)
+          throw new BrokerError('CONNECTION_LOST', 'gone', { outcome: 'unknown' })
+        return Promise.resolve(next()).then(() => {
+          throw new BrokerError('CONNECTION_LOST', 'gone', { outcome: 'unknown' })
+        })
+      }
+      const call = { consumer_id: consumer, topic: 'A', max_messages: 2 }
+      const lost = await running.call('POST', '/consumer/consume', call, ID)
+      expect(lost.status).toBeGreaterThanOrEqual(500)
+      running.cluster.script = (made, next) => {
+        if (made.method === RpcMethod.RELEASE)
+          throw new BrokerError('CONNECTION_LOST', 'gone', { outcome: 'unknown' })
+        return next()
+      }
+      expect(await take(other, consumer, 2, ID)).toEqual(['a', 'b'])
+      heal()
+      let next: unknown[] = []
+      // Refused until the messages are given back, or their return is refused.
+      await eventually(async () => (next = await take(running, consumer, 2)))
+      expect(next).toEqual(['c', 'd'])
+      expect(await take(other, consumer, 2)).toEqual([])
+    })
+
+    test('what one was given for a call that failed is given by the other, before what follows it', async () => {
+      const consumer = await running.register('A')
+      loseAnswersOf(RpcMethod.FETCH)
+      const call = { consumer_id: consumer, topic: 'A', max_messages: 2 }
+      const lost = await running.call('POST', '/consumer/consume', call)
+      expect(lost.status).toBeGreaterThanOrEqual(500)
+      heal()
+      await eventually(() => expect(running.cluster.partition('A').cursor(consumer)).toBe(0))
+      expect(await take(other, consumer, 4)).toEqual(['a', 'b', 'c', 'd'])
+    })
+
+    test('messages that were lost once belong to the call that gives them then: repeated, it gives them again', async () => {
+      const consumer = await running.register('A')
+      loseAnswersOf(RpcMethod.FETCH)
+      const call = { consumer_id: consumer, topic: 'A', max_messages: 2 }
+      await running.call('POST', '/consumer/consume', call)
+      heal()
+      const got = await take(running, consumer, 2, ID)
+      expect(got).toEqual(['a', 'b'])
+      expect(await take(other, consumer, 2, ID)).toEqual(got)
+      expect(await take(other, consumer, 2)).toEqual(['c', 'd'])
+    })
+
+    test('messages for a caller that went away are for whoever asks next', async () => {
+      const consumer = await running.register('A')
+      const leaving = new AbortController()
+      running.cluster.script = async (call, next) => {
+        const answer = await next()
+        if (call.method !== RpcMethod.FETCH) return answer
+        leaving.abort()
+        await eventually(async () => expect(await connectionsOf(running)).toBe(0))
+        return answer
+      }
+      const url = `http://127.0.0.1:${running.manager.port}/consumer/consume?consumer_id=${consumer}&topic=A`
+      await fetch(url, { signal: leaving.signal }).catch(() => undefined)
+      heal()
+      await eventually(() => expect(running.cluster.callsOf(RpcMethod.RELEASE)).toHaveLength(1))
+      expect(await take(other, consumer, 4)).toEqual(['a', 'b', 'c', 'd'])
+    })
+
+    test('a repeated call that cannot ask one partition what it gave serves the others, and loses nothing', async () => {
+      const consumer = await running.register('A')
+      running.cluster.metadata.propose({ kind: 'add-partition', at: 1, topic: 'A' })
+      await publish(running.cluster, { topic: 'A', partition: 2 }, ['x'])
+      const first = { 'x-request-id': 'bb'.repeat(16), 'x-sluice-retry': '1' }
+      // The first answer never reaches the client: it had a and b of A.1.
+      expect(await take(running, consumer, 2, first)).toEqual(['a', 'b'])
+      running.cluster.moveLeader(running.cluster.groupOf('A', 1), 99)
+      expect(await take(other, consumer, 2, first)).toEqual(['x'])
+      running.cluster.moveLeader(running.cluster.groupOf('A', 1), 1)
+      const rest: unknown[] = []
+      await eventually(async () => {
+        rest.push(...(await take(other, consumer, 4)))
+        expect(rest).toHaveLength(4)
+      })
+      expect(rest).toEqual(['a', 'b', 'c', 'd'])
+    })
   })
 
   test('a batch that is damaged is not delivered, and not passed over', async () => {

@@ -66,15 +66,11 @@ test('messages that were given in a lost answer and deleted before it was asked 
   }
   const lost = await running.consume(consumer, 'A', { max_messages: 4 })
   expect(lost.status).toBeGreaterThanOrEqual(500)
-  running.cluster.script = (_call, next) => next()
-  expect(running.cluster.partition('A', 1).cursor(consumer)).toBe(4)
   running.cluster.partition('A', 1).trim(3)
+  running.cluster.script = (_call, next) => next()
   const { body } = await running.consume(consumer, 'A', { max_messages: 10 })
-  expect(texts(body)).toEqual(['m3'])
+  expect(texts(body)).toEqual(['m3', 'm4', 'm5', 'm6', 'm7', 'm8', 'm9'])
   expect(body['skipped']).toEqual({ 'A.1': 3 })
-  const next = await running.consume(consumer, 'A', { max_messages: 10 })
-  expect(texts(next.body)).toEqual(['m4', 'm5', 'm6', 'm7', 'm8', 'm9'])
-  expect(next.body).not.toHaveProperty('skipped')
 })
 
 test('a new consumer of a topic with retention begins at what there is, and has lost nothing', async () => {

@@ -7,11 +7,13 @@ import {
   encodeFetchCall,
   encodeOffsetsCall,
   encodeProduceCall,
+  encodeReleaseCall,
   encodeSeekCall,
   type FetchAnswer,
   type FetchCall,
   type OffsetsAnswer,
   type ProduceAnswer,
+  type ReleaseCall,
   RpcMethod,
   type SeekTarget,
 } from '@sluice/contracts'
@@ -78,6 +80,21 @@ export class PartitionClient {
       kind: 'question',
     })
     return decodeFetchAnswer(answer)
+  }
+
+  /** Gives back what a fetch gave and nobody received. Resolves also when there is nothing to give back. */
+  async release(
+    groupId: GroupId,
+    release: Omit<ReleaseCall, 'groupId'>,
+    { timeoutMs }: CallTime,
+  ): Promise<void> {
+    await this.#leader(groupId).call({
+      method: RpcMethod.RELEASE,
+      payload: encodeReleaseCall({ groupId, ...release }),
+      timeoutMs,
+      repeatable: true,
+      kind: 'change',
+    })
   }
 
   /** @param consumerId 0 when only the partition's own offsets are wanted */

@@ -31,6 +31,7 @@ export {
   decodePosition,
   decodeProduceAnswer,
   decodeProduceCall,
+  decodeReleaseCall,
   decodeSeekCall,
   encodeAwaitCall,
   encodeFetchAnswer,
@@ -40,6 +41,7 @@ export {
   encodePosition,
   encodeProduceAnswer,
   encodeProduceCall,
+  encodeReleaseCall,
   encodeSeekCall,
   type FetchAnswer,
   type FetchCall,
@@ -47,6 +49,7 @@ export {
   type OffsetsCall,
   type ProduceAnswer,
   type ProduceCall,
+  type ReleaseCall,
   type SeekCall,
   type SeekTarget,
 } from './partition-calls.js'

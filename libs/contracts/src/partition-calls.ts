@@ -44,6 +44,8 @@ export interface FetchCall {
   readonly requestId: string
   readonly messagesMax: number
   readonly bytesMax: number
+  /** The try of the call that will have the messages; of two tries the later one has the larger number. */
+  readonly holder: number
   /** Advances the cursor past what is delivered. */
   readonly autoAck: boolean
   /** Answers only what this request was granted before. */
@@ -73,12 +75,13 @@ const LOOKUP_ONLY = 2
 const SKIP_DELETED = 4
 
 export function encodeFetchCall(call: FetchCall): Uint8Array {
-  return new BinaryWriter(33)
+  return new BinaryWriter(41)
     .u32(call.groupId)
     .u32(call.consumerId)
     .requestId(call.requestId)
     .u32(call.messagesMax)
     .u32(call.bytesMax)
+    .natural(call.holder)
     .u8(
       (call.autoAck ? AUTO_ACK : 0) |
         (call.lookupOnly ? LOOKUP_ONLY : 0) |
@@ -94,6 +97,7 @@ export function decodeFetchCall(bytes: Uint8Array): FetchCall {
     requestId: reader.requestId(),
     messagesMax: reader.u32(),
     bytesMax: reader.u32(),
+    holder: reader.natural(),
   }
   const flags = reader.u8()
   reader.end()
@@ -138,6 +142,42 @@ export function decodeFetchAnswer(bytes: Uint8Array): FetchAnswer {
   for (let i = 0; i < count; i++) batches.push(reader.bytes(reader.u32()))
   reader.end()
   return { ...fields, batches }
+}
+
+/** Gives back what a request was given and its caller did not receive, unless a later try of it has that. */
+export interface ReleaseCall {
+  readonly groupId: number
+  readonly consumerId: number
+  readonly requestId: string
+  /** Messages before it were delivered. */
+  readonly from: number
+  readonly holder: number
+  /** Also what an earlier try of the request has. */
+  readonly orEarlier: boolean
+}
+
+export function encodeReleaseCall(call: ReleaseCall): Uint8Array {
+  return new BinaryWriter(41)
+    .u32(call.groupId)
+    .u32(call.consumerId)
+    .requestId(call.requestId)
+    .natural(call.from)
+    .natural(call.holder)
+    .u8(call.orEarlier ? 1 : 0).bytes
+}
+
+export function decodeReleaseCall(bytes: Uint8Array): ReleaseCall {
+  const reader = new BinaryReader(bytes)
+  const call = {
+    groupId: reader.u32(),
+    consumerId: reader.u32(),
+    requestId: reader.requestId(),
+    from: reader.natural(),
+    holder: reader.natural(),
+    orEarlier: reader.u8() === 1,
+  }
+  reader.end()
+  return call
 }
 
 export interface OffsetsCall {

@@ -5,6 +5,7 @@ export const RpcMethod = {
   OFFSETS: 3,
   SEEK: 4,
   AWAIT: 5,
+  RELEASE: 6,
   META_PROPOSE: 10,
   META_FOLLOW: 11,
   META_VERSION: 12,

@@ -35,6 +35,7 @@ describe('calls survive the wire', () => {
       requestId,
       messagesMax: u32,
       bytesMax: u32,
+      holder: natural,
       autoAck: fc.boolean(),
       lookupOnly: fc.boolean(),
       skipDeleted: fc.boolean(),
@@ -51,6 +52,18 @@ describe('calls survive the wire', () => {
       batches: fc.array(bytes, { maxLength: 4 }),
     })
     roundTrip(answer, contracts.encodeFetchAnswer, contracts.decodeFetchAnswer)
+  })
+
+  test('release', () => {
+    const call = fc.record({
+      groupId: u32,
+      consumerId: u32,
+      requestId,
+      from: natural,
+      holder: natural,
+      orEarlier: fc.boolean(),
+    })
+    roundTrip(call, contracts.encodeReleaseCall, contracts.decodeReleaseCall)
   })
 
   test('offsets, seek, await and positions', () => {

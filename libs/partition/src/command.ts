@@ -5,9 +5,11 @@ import { unreachable } from '@sluice/foundation'
  * What a partition's Raft entries say. The first byte tells the kind:
  *
  *     append  : 1 | one record batch, base offset and leader epoch filled in
- *     cursors : 2 | count u32 | count × (op u8 | consumer u32 | request 16 bytes | a f64 | b f64)
- *               op 1, grant: a = from, b = to        op 2, set: a = offset, b = 1 when only forwards
  *     trim    : 3 | log start f64
+ *     cursors : 4 | count u32 | count × (op u8 | consumer u32 | request 16 bytes | a f64 | b f64 | holder f64)
+ *               op 1, grant: a = from, b = to        op 2, set: a = offset, b = 1 when only forwards
+ *               op 3, hold: nothing in a, b          op 4, release: a = from, b = 1 when of this holder only
+ *     cursors : 2 | the same without holders, ops 1 and 2 only; read, no longer written
  *
  * Little endian. Many cursor operations share an entry, so that readers cost per turn, not per call.
  */
@@ -24,6 +26,25 @@ export type CursorOperation =
       readonly requestId: string
       readonly from: number
       readonly to: number
+      /** Who has the messages and answers the caller: see `CursorGrant`. */
+      readonly holder: number
+    }
+  /** The same request came again by another holder, who has what it was given from now on. */
+  | {
+      readonly kind: 'hold'
+      readonly consumerId: number
+      readonly requestId: string
+      readonly holder: number
+    }
+  /** What the request was given reached nobody, from this offset on: the next who ask get it. */
+  | {
+      readonly kind: 'release'
+      readonly consumerId: number
+      readonly requestId: string
+      readonly from: number
+      readonly holder: number
+      /** Also when an earlier holder has it; never when a later one has. */
+      readonly orEarlier: boolean
     }
   | {
       readonly kind: 'set'
@@ -35,11 +56,15 @@ export type CursorOperation =
     }
 
 const APPEND = 1
-const CURSORS = 2
+const CURSORS_WITHOUT_HOLDER = 2
 const TRIM = 3
+const CURSORS = 4
 const GRANT = 1
 const SET = 2
-const OPERATION_BYTES = 1 + 4 + 16 + 8 + 8
+const HOLD = 3
+const RELEASE = 4
+const OPERATION_BYTES_WITHOUT_HOLDER = 1 + 4 + 16 + 8 + 8
+const OPERATION_BYTES = OPERATION_BYTES_WITHOUT_HOLDER + 8
 const CURSORS_HEADER_BYTES = 5
 const TRIM_BYTES = 1 + 8
 
@@ -66,24 +91,38 @@ export function encodeCursors(operations: readonly CursorOperation[]): Uint8Arra
   view.setUint32(1, operations.length, true)
   let at = CURSORS_HEADER_BYTES
   for (const operation of operations) {
-    view.setUint8(at, operation.kind === 'grant' ? GRANT : SET)
+    const { op, a, b, holder } = fieldsOf(operation)
+    view.setUint8(at, op)
     view.setUint32(at + 1, operation.consumerId, true)
     writeRequestId(command, at + 5, operation.requestId)
-    switch (operation.kind) {
-      case 'grant':
-        view.setFloat64(at + 21, operation.from, true)
-        view.setFloat64(at + 29, operation.to, true)
-        break
-      case 'set':
-        view.setFloat64(at + 21, operation.offset, true)
-        view.setFloat64(at + 29, operation.forwardOnly ? 1 : 0, true)
-        break
-      default:
-        unreachable(operation)
-    }
+    view.setFloat64(at + 21, a, true)
+    view.setFloat64(at + 29, b, true)
+    view.setFloat64(at + 37, holder, true)
     at += OPERATION_BYTES
   }
   return command
+}
+
+interface OperationFields {
+  readonly op: number
+  readonly a: number
+  readonly b: number
+  readonly holder: number
+}
+
+function fieldsOf(operation: CursorOperation): OperationFields {
+  switch (operation.kind) {
+    case 'grant':
+      return { op: GRANT, a: operation.from, b: operation.to, holder: operation.holder }
+    case 'set':
+      return { op: SET, a: operation.offset, b: operation.forwardOnly ? 1 : 0, holder: 0 }
+    case 'hold':
+      return { op: HOLD, a: 0, b: 0, holder: operation.holder }
+    case 'release':
+      return { op: RELEASE, a: operation.from, b: operation.orEarlier ? 0 : 1, holder: operation.holder }
+    default:
+      return unreachable(operation)
+  }
 }
 
 export function encodeTrim(logStart: number): Uint8Array {
@@ -101,24 +140,43 @@ export function decodePartitionCommand(bytes: Uint8Array): PartitionCommand {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes[0] === TRIM && bytes.length === TRIM_BYTES)
     return { kind: 'trim', logStart: position(view.getFloat64(1, true)) }
-  if (bytes[0] !== CURSORS || bytes.length < CURSORS_HEADER_BYTES)
+  const hasHolders = bytes[0] === CURSORS
+  if ((!hasHolders && bytes[0] !== CURSORS_WITHOUT_HOLDER) || bytes.length < CURSORS_HEADER_BYTES)
     throw new BrokerError('CORRUPT_BATCH', `partition command of unknown kind ${bytes[0]!}`)
   const count = view.getUint32(1, true)
-  if (bytes.length !== CURSORS_HEADER_BYTES + count * OPERATION_BYTES)
+  const sizeBytes = hasHolders ? OPERATION_BYTES : OPERATION_BYTES_WITHOUT_HOLDER
+  if (bytes.length !== CURSORS_HEADER_BYTES + count * sizeBytes)
     throw new BrokerError('CORRUPT_BATCH', `${count} cursor operations do not take ${bytes.length} bytes`)
   const operations: CursorOperation[] = []
-  for (let i = 0, at = CURSORS_HEADER_BYTES; i < count; i++, at += OPERATION_BYTES) {
-    const op = view.getUint8(at)
-    const consumerId = view.getUint32(at + 1, true)
-    const requestId = readRequestId(bytes, at + 5)
-    const a = position(view.getFloat64(at + 21, true))
-    const b = position(view.getFloat64(at + 29, true))
-    if (op === GRANT) operations.push({ kind: 'grant', consumerId, requestId, from: a, to: b })
-    else if (op === SET)
-      operations.push({ kind: 'set', consumerId, requestId, offset: a, forwardOnly: b === 1 })
-    else throw new BrokerError('CORRUPT_BATCH', `cursor operation of unknown kind ${op}`)
+  for (let i = 0, at = CURSORS_HEADER_BYTES; i < count; i++, at += sizeBytes) {
+    const ids = { consumerId: view.getUint32(at + 1, true), requestId: readRequestId(bytes, at + 5) }
+    const fields = {
+      op: view.getUint8(at),
+      a: position(view.getFloat64(at + 21, true)),
+      b: position(view.getFloat64(at + 29, true)),
+      holder: hasHolders ? position(view.getFloat64(at + 37, true)) : 0,
+    }
+    operations.push(operationOf(ids, fields))
   }
   return { kind: 'cursors', operations }
+}
+
+function operationOf(
+  ids: { readonly consumerId: number; readonly requestId: string },
+  { op, a, b, holder }: OperationFields,
+): CursorOperation {
+  switch (op) {
+    case GRANT:
+      return { kind: 'grant', ...ids, from: a, to: b, holder }
+    case SET:
+      return { kind: 'set', ...ids, offset: a, forwardOnly: b === 1 }
+    case HOLD:
+      return { kind: 'hold', ...ids, holder }
+    case RELEASE:
+      return { kind: 'release', ...ids, from: a, holder, orEarlier: b === 0 }
+    default:
+      throw new BrokerError('CORRUPT_BATCH', `cursor operation of unknown kind ${op}`)
+  }
 }
 
 function position(value: number): number {

@@ -8,8 +8,9 @@ export {
   encodeTrim,
   type PartitionCommand,
 } from './command.js'
+export { type Unread } from './cursor.js'
 export { type BatchIdentity } from './producer-sequence.js'
-export { type AppendPlan, LeaderProjection } from './projection.js'
+export { type AppendPlan, type EarlierGrant, LeaderProjection } from './projection.js'
 export { RecentBatches } from './recent-batches.js'
 export type {
   CursorGrant,

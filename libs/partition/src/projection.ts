@@ -1,6 +1,6 @@
 import { invariant } from '@sluice/foundation'
 import type { CursorOperation } from './command.js'
-import { grantOf, moveCursor } from './cursor.js'
+import { grantOf, moveCursor, type Unread, unreadOf } from './cursor.js'
 import { type BatchIdentity, advanceSequence, judgeSequence } from './producer-sequence.js'
 import type { CursorGrant, CursorRow, SequenceRow } from './rows.js'
 import type { PartitionState } from './state.js'
@@ -10,6 +10,12 @@ export type AppendPlan =
   /** Stored already, or on its way in the entry at `index` (0: applied). */
   | { readonly kind: 'duplicate'; readonly baseOffset: number; readonly index: number }
   | { readonly kind: 'stale' }
+
+/** What a request was given before. */
+export interface EarlierGrant extends CursorGrant {
+  /** The newest entry on its way that moves this consumer, perhaps the one that gives it; 0: all applied. */
+  readonly index: number
+}
 
 interface Ahead<T> {
   readonly index: number
@@ -82,19 +88,13 @@ export class LeaderProjection {
     this.#pending.push({ index, consumerIds: [], producerId: -1n })
   }
 
-  /**
-   * Where the consumer is, counting what is on its way; before `logStart` when messages that it has not
-   * read were deleted.
-   */
-  cursor(consumerId: number): number {
-    return this.#cursorRow(consumerId)?.cursor ?? 0
+  /** The consumer's next unread messages, counting what is on its way. */
+  unread(consumerId: number): Unread {
+    return unreadOf(this.#cursorRow(consumerId), this.#logStart)
   }
 
   /** What the request was given before, and the entry that gives it (0: applied). */
-  earlierGrant(
-    consumerId: number,
-    requestId: string,
-  ): (CursorGrant & { readonly index: number }) | undefined {
+  earlierGrant(consumerId: number, requestId: string): EarlierGrant | undefined {
     const grant = grantOf(this.#cursorRow(consumerId), requestId)
     if (grant === undefined) return undefined
     return { ...grant, index: this.cursorIndex(consumerId) }

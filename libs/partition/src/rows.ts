@@ -7,14 +7,21 @@ export interface CursorGrant {
   readonly to: number
   /** Messages before `from` that the consumer will never get: deleted before it read them. */
   readonly skipped?: number
+  /**
+   * Who answers the caller: one try of one call, later tries with larger numbers. Only the holder may say
+   * that the messages reached nobody. Absent: the messages are never released.
+   */
+  readonly holder?: number
+  /** Released: whoever asks next is given these messages before those at the cursor. */
+  readonly released?: true
 }
 
 /** A consumer's position in one partition. */
 export interface CursorRow {
   readonly consumerId: number
-  /** Offset of the next message to deliver. */
+  /** Everything from here on was never granted. What was released is below, and is to be delivered first. */
   readonly cursor: number
-  /** The newest grants, oldest first; bounded. */
+  /** The newest grants, oldest first, and those that were released; bounded. */
   readonly grants: readonly CursorGrant[]
 }
 

@@ -1,7 +1,7 @@
 import { readBatchHeader } from '@sluice/domain'
 import { invariant, unreachable } from '@sluice/foundation'
 import { type CursorOperation, decodePartitionCommand } from './command.js'
-import { type CursorOutcome, moveCursor } from './cursor.js'
+import { type CursorOutcome, moveCursor, type Unread, unreadOf } from './cursor.js'
 import { advanceSequence } from './producer-sequence.js'
 import type { CursorRow, PartitionDelta, PartitionSnapshot, SequenceRow, StoredBatch } from './rows.js'
 
@@ -67,6 +67,11 @@ export class PartitionState {
 
   cursorRow(consumerId: number): CursorRow | undefined {
     return this.#cursors.get(consumerId)
+  }
+
+  /** The consumer's next unread messages. */
+  unread(consumerId: number): Unread {
+    return unreadOf(this.#cursors.get(consumerId), this.#logStart)
   }
 
   sequenceRow(producerId: bigint): SequenceRow | undefined {

@@ -44,12 +44,28 @@ function append(state: PartitionState, index: number, shape: Shape): void {
 
 const ID = { groupId: 7, topic: 'orders', number: 1 }
 const requestId = (n: number): string => n.toString(16).padStart(32, '0')
-const grant = (consumerId: number, n: number, from: number, to: number): CursorOperation => ({
+const grant = (consumerId: number, n: number, from: number, to: number, holder = 1): CursorOperation => ({
   kind: 'grant',
   consumerId,
   requestId: requestId(n),
   from,
   to,
+  holder,
+})
+const hold = (n: number, holder: number): CursorOperation => ({
+  kind: 'hold',
+  consumerId: 1,
+  requestId: requestId(n),
+  holder,
+})
+const release = (n: number, holder: number, more = {}): CursorOperation => ({
+  kind: 'release',
+  consumerId: 1,
+  requestId: requestId(n),
+  from: 0,
+  holder,
+  orEarlier: false,
+  ...more,
 })
 
 describe('commands', () => {
@@ -58,6 +74,8 @@ describe('commands', () => {
       grant(3, 0xabcdef, 5, 9),
       { kind: 'set', consumerId: 4, requestId: 'ff'.repeat(16), offset: 2 ** 40, forwardOnly: true },
       { kind: 'set', consumerId: 5, requestId: '00'.repeat(16), offset: 0, forwardOnly: false },
+      hold(6, 2 ** 50),
+      release(7, 2 ** 50, { from: 12, orEarlier: true }),
     ]
     expect(decodePartitionCommand(encodeCursors(operations))).toEqual({ kind: 'cursors', operations })
   })
@@ -215,6 +233,118 @@ describe('deletion', () => {
   })
 })
 
+describe('messages that reached nobody', () => {
+  const made = (
+    ...operations: CursorOperation[]
+  ): { state: PartitionState; projection: LeaderProjection } => {
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 10 })
+    for (const [i, operation] of operations.entries()) state.apply(i + 2, 1, encodeCursors([operation]))
+    return { state, projection: new LeaderProjection(state) }
+  }
+
+  test('are unread again once their holder releases them; the request that had them has nothing', () => {
+    const { state, projection } = made(grant(1, 1, 0, 4), release(1, 1))
+    expect(state.unread(1).from).toBe(0)
+    expect(projection.earlierGrant(1, requestId(1))).toBeUndefined()
+  })
+
+  test('come before what follows them, when that was given meanwhile, and are given in one run', () => {
+    const { state, projection } = made(grant(1, 1, 0, 4), grant(1, 2, 4, 6), release(1, 1))
+    expect(projection.unread(1)).toMatchObject({ from: 0, until: 4 })
+    state.apply(5, 1, encodeCursors([grant(1, 3, 0, 3)]))
+    expect(projection.unread(1)).toMatchObject({ from: 3, until: 4 })
+    state.apply(6, 1, encodeCursors([grant(1, 4, 3, 4)]))
+    expect(projection.unread(1).from).toBe(6)
+  })
+
+  test('that meet the cursor are before it', () => {
+    const { state } = made(grant(1, 1, 0, 4), grant(1, 2, 4, 6), release(1, 1), release(2, 1))
+    expect(state.cursorRow(1)).toEqual({ consumerId: 1, cursor: 0, grants: [] })
+  })
+
+  test('are not released by who has them no more: a later try that was told the same has them', () => {
+    const { state } = made(grant(1, 1, 0, 4), hold(1, 2), release(1, 1), release(1, 1, { orEarlier: true }))
+    expect(state.unread(1).from).toBe(4)
+    const again = state.apply(6, 1, encodeCursors([hold(1, 1)]))
+    expect(again).toEqual({ kind: 'cursors', outcomes: [{ from: 0, to: 4, skipped: 0 }] })
+    state.apply(7, 1, encodeCursors([release(1, 1)]))
+    expect(state.unread(1).from).toBe(4)
+  })
+
+  test('are released for an earlier try by a later one that could not find out', () => {
+    expect(made(grant(1, 1, 0, 4), release(1, 2)).state.unread(1).from).toBe(4)
+    expect(made(grant(1, 1, 0, 4), release(1, 2, { orEarlier: true })).state.unread(1).from).toBe(0)
+  })
+
+  test('take the news of deleted ones with them: who gets them next is told', () => {
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 10 })
+    state.apply(2, 1, encodeTrim(4))
+    state.apply(3, 1, encodeCursors([grant(1, 1, 4, 6), grant(1, 2, 6, 8), release(1, 1)]))
+    expect(state.unread(1)).toEqual({ position: 0, from: 4, until: 6, skipped: 4 })
+    state.apply(4, 1, encodeTrim(9))
+    expect(state.unread(1)).toEqual({ position: 0, from: 9, until: Infinity, skipped: 7 })
+    const given = state.apply(5, 1, encodeCursors([grant(1, 3, 9, 10)]))
+    expect(given).toEqual({ kind: 'cursors', outcomes: [{ from: 9, to: 10, skipped: 7 }] })
+    expect(state.unread(1)).toEqual({ position: 10, from: 10, until: Infinity, skipped: 0 })
+  })
+
+  test('are released in part: the request keeps what was delivered', () => {
+    const { state, projection } = made(grant(1, 1, 0, 4), release(1, 1, { from: 2 }))
+    expect(state.unread(1).from).toBe(2)
+    expect(projection.earlierGrant(1, requestId(1))).toMatchObject({ from: 0, to: 2 })
+  })
+
+  test('are not brought back by a release that comes after a seek or an acknowledgement', () => {
+    const set = (offset: number, forwardOnly: boolean): CursorOperation => ({
+      kind: 'set',
+      consumerId: 1,
+      requestId: requestId(99),
+      offset,
+      forwardOnly,
+    })
+    expect(made(grant(1, 1, 0, 4), set(4, true), release(1, 1)).state.unread(1).from).toBe(4)
+    expect(made(grant(1, 1, 0, 4), set(2, false), release(1, 1)).state.unread(1).from).toBe(2)
+    const ahead = made(grant(1, 1, 0, 4), grant(1, 2, 4, 6), release(1, 1), set(3, true))
+    expect(ahead.state.unread(1).from).toBe(3)
+    expect(
+      made(grant(1, 1, 0, 4), grant(1, 2, 4, 6), release(1, 1), set(5, false)).state.unread(1).from,
+    ).toBe(5)
+  })
+
+  test('are bounded in number, since only what is remembered can be released', () => {
+    const { state } = made()
+    append(state, 2, { base: 10, count: 500 })
+    let index = 2
+    let releasedMax = 0
+    const apply = (operation: CursorOperation): unknown => state.apply(++index, 1, encodeCursors([operation]))
+    for (let i = 0; i < 800; i++) {
+      const { from } = new LeaderProjection(state).unread(1)
+      apply(grant(1, i, from, from + 1))
+      // All but the newest, which stands between the others and the cursor.
+      if (i % 70 === 69) for (let back = 1; back <= 70; back++) apply(release(i - back, 1))
+      const { grants } = state.cursorRow(1)!
+      expect(grants.length).toBeLessThanOrEqual(64 + 64)
+      releasedMax = Math.max(releasedMax, grants.filter((one) => one.released).length)
+    }
+    expect(releasedMax).toBeGreaterThan(50)
+  })
+
+  test('can be released, too, when an older version gave them', () => {
+    const old = encodeCursors([grant(1, 1, 0, 4)])
+    const without = new Uint8Array(old.length - 8)
+    without.set(old.subarray(0, without.length))
+    without[0] = 2
+    const state = new PartitionState()
+    append(state, 1, { base: 0, count: 10 })
+    state.apply(2, 1, without)
+    expect(state.unread(1).from).toBe(4)
+    state.apply(3, 1, encodeCursors([release(1, 7, { orEarlier: true })]))
+    expect(state.unread(1).from).toBe(0)
+  })
+})
+
 test('what a leader projects is what every replica applies, whatever the mix', () => {
   const step = fc.oneof(
     fc.record({
@@ -228,6 +358,13 @@ test('what a leader projects is what every replica applies, whatever the mix', (
       consumer: fc.integer({ min: 1, max: 3 }),
       request: fc.integer({ min: 0, max: 8 }),
       take: fc.integer({ min: 1, max: 4 }),
+    }),
+    fc.record({
+      kind: fc.constant('release' as const),
+      consumer: fc.integer({ min: 1, max: 3 }),
+      request: fc.integer({ min: 0, max: 8 }),
+      holder: fc.integer({ min: 1, max: 2 }),
+      orEarlier: fc.boolean(),
     }),
     fc.record({ kind: fc.constant('trim' as const), behind: fc.integer({ min: 0, max: 9 }) }),
     fc.record({ kind: fc.constant('apply' as const), upTo: fc.integer({ min: 1, max: 6 }) }),
@@ -264,20 +401,28 @@ test('what a leader projects is what every replica applies, whatever the mix', (
           const logStart = Math.max(end - action.behind, 0)
           log.push(encodeTrim(logStart))
           projection.trimmed(log.length, logStart)
+        } else if (action.kind === 'release') {
+          const operation = {
+            ...release(action.request, action.holder, { orEarlier: action.orEarlier }),
+            consumerId: action.consumer,
+          }
+          log.push(encodeCursors([operation]))
+          projection.moved(log.length, [operation])
         } else {
-          const from = Math.max(projection.cursor(action.consumer), projection.logStart)
-          const operation = grant(action.consumer, action.request, from, Math.min(end, from + action.take))
+          const { from, until } = projection.unread(action.consumer)
+          const to = Math.min(end, from + action.take, until)
+          const operation = grant(action.consumer, action.request, from, to)
           log.push(encodeCursors([operation]))
           projection.moved(log.length, [operation])
         }
       }
-      const projected = [1, 2, 3].map((id) => projection.cursor(id))
+      const projected = [1, 2, 3].map((id) => projection.unread(id))
       const projectedStart = projection.logStart
       applyTo(log.length)
       expect(leader.logStart).toBe(projectedStart)
       for (let i = 0; i < log.length; i++) follower.apply(i + 1, 1, log[i]!)
       expect(follower.snapshot()).toEqual(leader.snapshot())
-      expect([1, 2, 3].map((id) => leader.cursorRow(id)?.cursor ?? 0)).toEqual(projected)
+      expect([1, 2, 3].map((id) => leader.unread(id))).toEqual(projected)
     }),
   )
 })

@@ -3,8 +3,10 @@ import {
   decodeFetchCall,
   decodeOffsetsCall,
   decodeProduceCall,
+  decodeReleaseCall,
   decodeSeekCall,
   encodeFetchAnswer,
+  encodeJson,
   encodeOffsetsAnswer,
   encodePosition,
   encodeProduceAnswer,
@@ -55,7 +57,7 @@ export class FakePartition {
   }
 
   cursor(consumerId: number): number {
-    return this.#state.cursorRow(consumerId)?.cursor ?? 0
+    return this.#state.unread(consumerId).position
   }
 
   answer(method: number, payload: Uint8Array): Uint8Array | Promise<Uint8Array> {
@@ -69,11 +71,14 @@ export class FakePartition {
         return encodeOffsetsAnswer({
           logStart: this.#state.logStart,
           end: this.end,
-          cursor: Math.max(this.cursor(consumerId), this.#state.logStart),
+          cursor: this.#state.unread(consumerId).from,
         })
       }
       case RpcMethod.SEEK:
         return encodePosition(this.#seek(decodeSeekCall(payload)))
+      case RpcMethod.RELEASE:
+        this.#move({ kind: 'release', ...decodeReleaseCall(payload) })
+        return encodeJson({})
       case RpcMethod.AWAIT: {
         const { offset, waitMs } = decodeAwaitCall(payload)
         return this.#await(offset, waitMs)
@@ -120,34 +125,31 @@ export class FakePartition {
   }
 
   #fetch(call: FetchCall): FetchAnswer {
+    const { consumerId, requestId, holder } = call
     const { logStart } = this.#state
-    const earlier = this.#state
-      .cursorRow(call.consumerId)
-      ?.grants.find(({ requestId }) => requestId === call.requestId)
-    const cursor = this.cursor(call.consumerId)
-    if (earlier === undefined && cursor < logStart && !call.skipDeleted && !call.lookupOnly)
-      throw new BrokerError('OFFSET_OUT_OF_RANGE', `the consumer is at ${cursor}, before ${logStart}`, {
-        component: 'broker',
-        outcome: 'no',
-      })
-    const start = earlier?.from ?? cursor
-    const to =
-      earlier?.to ??
-      Math.max(
-        logStart,
-        call.lookupOnly ? 0 : Math.min(this.end, Math.max(start, logStart) + call.messagesMax),
+    const earlier = new LeaderProjection(this.#state).earlierGrant(consumerId, requestId)
+    const unread = this.#state.unread(consumerId)
+    if (earlier === undefined && unread.skipped > 0 && !call.skipDeleted && !call.lookupOnly)
+      throw new BrokerError(
+        'OFFSET_OUT_OF_RANGE',
+        `the consumer is at ${unread.position}, before ${logStart}`,
+        { component: 'broker', outcome: 'no' },
       )
-    const from = Math.min(Math.max(start, logStart), to)
+    if (earlier !== undefined && call.autoAck) this.#move({ kind: 'hold', consumerId, requestId, holder })
+    const limit = call.lookupOnly ? 0 : Math.min(this.end, unread.from + call.messagesMax, unread.until)
+    const to = earlier?.to ?? Math.max(unread.from, limit)
+    const from = earlier === undefined ? unread.from : Math.min(Math.max(earlier.from, logStart), to)
     if (call.autoAck && earlier === undefined && to > from)
-      this.#move({ kind: 'grant', consumerId: call.consumerId, requestId: call.requestId, from, to })
+      this.#move({ kind: 'grant', consumerId, requestId, from, to, holder })
+    const skipped = earlier === undefined ? unread.skipped : (earlier.skipped ?? 0) + from - earlier.from
     return {
       from,
       to,
-      cursor: Math.max(this.cursor(call.consumerId), logStart),
+      cursor: this.#state.unread(consumerId).from,
       end: this.end,
       logStart,
       granted: call.autoAck && to > from,
-      skipped: to > from || earlier !== undefined ? (earlier?.skipped ?? 0) + from - start : 0,
+      skipped: to > from || earlier !== undefined ? skipped : 0,
       batches: this.#batchesOf(from, to),
     }
   }

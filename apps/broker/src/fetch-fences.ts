@@ -1,0 +1,56 @@
+import { BrokerError } from '@sluice/domain'
+
+interface RequestName {
+  readonly consumerId: number
+  readonly requestId: string
+}
+
+/** A fetch is late by a paused process or a full socket; a fence that is gone by then has done its work. */
+const FENCES_MAX = 10_000
+const NOBODY = -1
+
+/**
+ * Which try of a request was the last to look up what the request was given, or that it was released.
+ * Another try that arrives late must be given nothing: its caller was told what there is.
+ *
+ * Kept in memory only: what a leader gives because it does not know of the lookup is released by the
+ * read manager, whose caller is gone.
+ */
+export class FetchFences {
+  // Oldest first.
+  readonly #holders = new Map<string, number>()
+
+  /** @throws BrokerError MANAGER_UNAVAILABLE for a try that another one has overtaken */
+  pass(
+    groupId: number,
+    fetch: RequestName & { readonly holder: number; readonly lookupOnly: boolean },
+  ): void {
+    if (fetch.lookupOnly) {
+      this.#put(groupId, fetch, fetch.holder)
+      return
+    }
+    const known = this.#holders.get(keyOf(groupId, fetch))
+    if (known !== undefined && known !== fetch.holder)
+      throw new BrokerError('MANAGER_UNAVAILABLE', 'this consume call was taken over or given up', {
+        component: 'read-manager',
+        outcome: 'no',
+      })
+  }
+
+  /** The try will not ask any more; what of it is late comes from before. */
+  released(groupId: number, release: RequestName & { readonly holder: number }): void {
+    const known = this.#holders.get(keyOf(groupId, release))
+    if (known === undefined || known === release.holder) this.#put(groupId, release, NOBODY)
+  }
+
+  #put(groupId: number, request: RequestName, holder: number): void {
+    const key = keyOf(groupId, request)
+    this.#holders.delete(key)
+    this.#holders.set(key, holder)
+    if (this.#holders.size > FENCES_MAX) this.#holders.delete(this.#holders.keys().next().value!)
+  }
+}
+
+function keyOf(groupId: number, { consumerId, requestId }: RequestName): string {
+  return `${groupId}/${consumerId}/${requestId}`
+}

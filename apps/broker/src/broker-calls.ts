@@ -1,11 +1,13 @@
 import {
   decodeAwaitCall,
+  decodeClaimCall,
   decodeFetchCall,
   decodeJson,
   decodeOffsetsCall,
   decodeProduceCall,
   decodeReleaseCall,
   decodeSeekCall,
+  encodeClaimAnswer,
   encodeFetchAnswer,
   encodeJson,
   encodeOffsetsAnswer,
@@ -59,6 +61,8 @@ export class BrokerCalls {
         return this.#seek(payload)
       case RpcMethod.AWAIT:
         return this.#await(payload)
+      case RpcMethod.CLAIM:
+        return this.#claim(payload)
       case RpcMethod.RELEASE:
         return this.#release(payload)
       case RpcMethod.META_PROPOSE:
@@ -114,6 +118,11 @@ export class BrokerCalls {
     } catch (error) {
       throw storageFailure(error)
     }
+  }
+
+  async #claim(payload: Uint8Array): Promise<Uint8Array> {
+    const { groupId, ids } = decodeClaimCall(payload)
+    return encodeClaimAnswer(await this.#replica(groupId).claim(ids))
   }
 
   async #release(payload: Uint8Array): Promise<Uint8Array> {

@@ -38,7 +38,7 @@ export class DatabaseSnapshots implements ReplicaSnapshots {
       const { state, batches } = await readPartitionSnapshot(source)
       const { configuration } = source.meta
       await this.#snapshots.replace(this.#database, { groupId, topic, number, state, configuration }, batches)
-      return state
+      return { ...state, runs: await this.#store.runs(this.#database, groupId) }
     } finally {
       await source.close()
     }

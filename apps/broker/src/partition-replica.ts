@@ -1,4 +1,11 @@
-import { BrokerError, stampBatch, toOffset, verifyRecordBatch } from '@sluice/domain'
+import {
+  BrokerError,
+  type MessageRun,
+  readRuns,
+  stampBatch,
+  toOffset,
+  verifyRecordBatch,
+} from '@sluice/domain'
 import { invariant } from '@sluice/foundation'
 import type { PartitionInfo } from '@sluice/metadata'
 import {
@@ -8,6 +15,8 @@ import {
   encodeAppend,
   encodeCursors,
   encodeTrim,
+  encodeVoid,
+  type KnownRun,
   LeaderProjection,
   type MoveOutcome,
   type PartitionDelta,
@@ -58,6 +67,11 @@ export interface ProduceResult {
   readonly baseOffset: number
   readonly endOffset: number
   readonly duplicate: boolean
+}
+
+/** Nothing of a batch was stored: these runs of it, by their place in the batch's list, are known. */
+export interface RepeatedRuns {
+  readonly repeated: ReadonlyMap<number, KnownRun>
 }
 
 /** One replica of a partition: its state, its newest batches, and what its leader has promised. */
@@ -170,9 +184,10 @@ export class PartitionReplica implements StateMachine {
 
   /**
    * Stores a batch; resolves once it is committed and applied. The batch is copied before this returns.
+   * When messages of it were sent before under the same ids, nothing is stored and they are named.
    * @throws BrokerError CORRUPT_BATCH, OVERLOADED, NOT_LEADER, STALE_SEQUENCE
    */
-  async produce(batch: Uint8Array): Promise<ProduceResult> {
+  async produce(batch: Uint8Array): Promise<ProduceResult | RepeatedRuns> {
     const header = verifyRecordBatch(batch)
     const projection = this.projection()
     if (this.#owner.unmaterialisedBytes > this.#limits.unmaterialisedBytesMax)
@@ -190,13 +205,42 @@ export class PartitionReplica implements StateMachine {
       await this.appliedTo(plan.index)
       return this.#produced(plan.baseOffset, header.recordCount, true)
     }
+    const runs = readRuns(batch)
+    const repeated = this.#repeated(projection, runs)
+    if (repeated !== undefined) {
+      await this.appliedTo(repeated.index)
+      return { repeated: repeated.known }
+    }
     const command = encodeAppend(batch)
     stampBatch(batchOf(command), toOffset(plan.baseOffset), this.#term)
     const { index, decided } = this.#propose(command)
-    projection.appended(index, header, plan.baseOffset)
+    projection.appended(index, header, plan.baseOffset, runs)
     const applied = await decided
     invariant(applied.kind === 'appended', 'a batch is applied as a batch')
     return this.#produced(applied.batch.baseOffset, header.recordCount, false)
+  }
+
+  /**
+   * What became of messages that an earlier try may have sent under these ids; what is not stored by now is
+   * never stored. Resolves once that is committed.
+   * @throws BrokerError NOT_LEADER, OVERLOADED
+   */
+  async claim(ids: readonly string[]): Promise<readonly KnownRun[]> {
+    const projection = this.projection()
+    const known = ids.map((id) => projection.knownRun(id))
+    const unknown = ids.filter((_id, i) => known[i] === undefined)
+    const last = known.reduce((max, one) => Math.max(max, one?.index ?? 0), 0)
+    if (unknown.length > 0) {
+      const { index, decided } = this.#propose(encodeVoid(unknown))
+      projection.voided(index, unknown)
+      await decided
+    } else await this.appliedTo(last)
+    return known.map((one) => one?.known ?? { kind: 'void' })
+  }
+
+  /** To be called once a minute. */
+  growOlder(): void {
+    this.#state.growOlder()
   }
 
   /** Moves a cursor; resolves with what the request was given, once that is committed. */
@@ -312,6 +356,22 @@ export class PartitionReplica implements StateMachine {
       case 'not-leader':
         throw this.#notLeader()
     }
+  }
+
+  #repeated(
+    projection: LeaderProjection,
+    runs: readonly MessageRun[],
+  ): { readonly known: ReadonlyMap<number, KnownRun>; readonly index: number } | undefined {
+    let repeated: Map<number, KnownRun> | undefined
+    let last = 0
+    for (const [i, { id }] of runs.entries()) {
+      const found = projection.knownRun(id)
+      if (found === undefined) continue
+      repeated ??= new Map()
+      repeated.set(i, found.known)
+      last = Math.max(last, found.index)
+    }
+    return repeated === undefined ? undefined : { known: repeated, index: last }
   }
 
   #produced(baseOffset: number, count: number, duplicate: boolean): ProduceResult {

@@ -18,6 +18,7 @@ export interface ReplicaStore {
 
 const LOAD_RETRY_MS = 500
 const LOADS_AT_ONCE = 4
+const AGEING_MS = 60_000
 
 /** The replicas that this broker is to hold: opens those that the metadata has placed here. */
 export class ReplicaSet {
@@ -36,6 +37,7 @@ export class ReplicaSet {
   readonly #wanted = new Map<number, PartitionInfo>()
   readonly #closed = new AbortController()
   #opening: Promise<void> | undefined
+  #ageing: NodeJS.Timeout | undefined
 
   constructor(parts: {
     readonly brokerId: number
@@ -70,6 +72,9 @@ export class ReplicaSet {
 
   /** Opens what is placed here and not open; returns at once. */
   place(partitions: Iterable<PartitionInfo>): void {
+    this.#ageing ??= setInterval(() => {
+      for (const replica of this.#replicas.values()) replica.growOlder()
+    }, AGEING_MS).unref()
     for (const info of partitions)
       if (
         info.replicas.includes(this.#parts.brokerId as PartitionInfo['replicas'][number]) &&
@@ -94,6 +99,7 @@ export class ReplicaSet {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#ageing)
     this.#closed.abort(new Error('the broker stops'))
     await this.#opening
     for (const replica of this.#replicas.values()) replica.close()

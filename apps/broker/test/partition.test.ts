@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { decodeRecords, toOffset } from '@sluice/domain'
+import { decodeRecords, encodeRecordBatch, toOffset, withRuns } from '@sluice/domain'
 import { eventually } from '@sluice/foundation/testing'
 import type { FetchAnswer, FetchRequest } from '../src/partition-service.js'
 import { batchOf, LIMITS, requestId, SingleReplica } from './single-replica.js'
@@ -53,8 +53,8 @@ describe('produce', () => {
     const answers = await Promise.all(
       Array.from({ length: 10 }, () => one.replica.produce(batchOf(['a'], { sequence: 0 }))),
     )
-    expect(answers.map((answer) => answer.baseOffset)).toEqual(new Array(10).fill(0))
-    expect(answers.filter((answer) => !answer.duplicate)).toHaveLength(1)
+    expect(answers).toMatchObject(new Array(10).fill({ baseOffset: 0 }))
+    expect(answers.filter((answer) => 'duplicate' in answer && !answer.duplicate)).toHaveLength(1)
   })
 
   test('refuses an older sequence and a damaged batch, and stores nothing of them', async () => {
@@ -67,6 +67,89 @@ describe('produce', () => {
     damaged[damaged.length - 1]! ^= 1
     await expect(one.replica.produce(damaged)).rejects.toMatchObject({ code: 'CORRUPT_BATCH' })
     expect(one.replica.nextOffset).toBe(1)
+  })
+})
+
+describe('produce that comes again', () => {
+  const at = 1_700_000_000_000
+  /** Of one write manager, which is another producer than any other one. */
+  const batchUnderIds = (
+    producerId: bigint,
+    messages: readonly (readonly [string, number])[],
+  ): Uint8Array => {
+    const records = messages.map(([value]) => ({
+      timestamp: at,
+      key: null,
+      value: new TextEncoder().encode(value),
+      headers: [],
+    }))
+    const runs = messages.map(([, id], first) => ({ id: requestId(id), at, first, count: 1 }))
+    return encodeRecordBatch({
+      records: withRuns(records, runs),
+      producerId,
+      producerEpoch: 0,
+      baseSequence: 0,
+    })
+  }
+
+  test('through another write manager stores nothing, and names what is stored where', async () => {
+    one = await SingleReplica.start()
+    const first = one.replica.produce(
+      batchUnderIds(1n, [
+        ['a', 1],
+        ['b', 2],
+      ]),
+    )
+    // Under way at the same time.
+    const again = one.replica.produce(
+      batchUnderIds(2n, [
+        ['c', 3],
+        ['b', 2],
+      ]),
+    )
+    expect(await first).toMatchObject({ baseOffset: 0, duplicate: false })
+    expect(await again).toEqual({ repeated: new Map([[1, { kind: 'stored', baseOffset: 1, at }]]) })
+    expect(one.replica.nextOffset).toBe(2)
+    expect(await one.replica.produce(batchUnderIds(3n, [['c', 3]]))).toMatchObject({ baseOffset: 2 })
+  })
+
+  test('is recognised after a restart, whatever the database has of it', async () => {
+    one = await SingleReplica.start()
+    await one.replica.produce(batchUnderIds(1n, [['a', 1]]))
+    await one.replica.produce(batchUnderIds(2n, [['b', 2]]))
+    await eventually(() => expect(one.replica.materialisedOffset).toBe(2))
+    one.databaseFault = new Error('down')
+    await one.replica.produce(batchUnderIds(3n, [['c', 3]]))
+    await one.close()
+    one.databaseFault = undefined
+    await one.open()
+    for (const id of [1, 2, 3])
+      expect(await one.replica.produce(batchUnderIds(BigInt(10 + id), [['again', id]]))).toEqual({
+        repeated: new Map([[0, { kind: 'stored', baseOffset: id - 1, at }]]),
+      })
+  })
+
+  test('a claim says what is stored, and keeps the rest from ever being stored', async () => {
+    one = await SingleReplica.start()
+    await one.replica.produce(batchUnderIds(1n, [['a', 1]]))
+    const stored = { kind: 'stored', baseOffset: 0, at }
+    expect(await one.replica.claim([requestId(1), requestId(2)])).toEqual([stored, { kind: 'void' }])
+    expect(await one.replica.claim([requestId(1)])).toEqual([stored])
+    expect(await one.replica.produce(batchUnderIds(2n, [['late', 2]]))).toEqual({
+      repeated: new Map([[0, { kind: 'void' }]]),
+    })
+    expect(one.replica.nextOffset).toBe(1)
+  })
+
+  test('ids are forgotten when they are old', async () => {
+    one = await SingleReplica.start()
+    await one.replica.produce(batchUnderIds(1n, [['a', 1]]))
+    for (let minute = 0; minute < 9; minute++) one.replica.growOlder()
+    await one.replica.produce(batchUnderIds(2n, [['b', 2]]))
+    expect(await one.replica.produce(batchUnderIds(3n, [['a', 1]]))).toHaveProperty('repeated')
+    one.replica.growOlder()
+    expect(await one.replica.produce(batchUnderIds(4n, [['a', 1]]))).toMatchObject({ baseOffset: 2 })
+    expect(await one.replica.produce(batchUnderIds(5n, [['b', 2]]))).toHaveProperty('repeated')
   })
 })
 
@@ -283,7 +366,7 @@ describe('the database', () => {
     await eventually(async () =>
       expect((await one.messagesInDatabase()).sort()).toEqual([...acknowledged].sort()),
     )
-    expect((await one.replica.produce(batchOf(['after']))).baseOffset).toBe(acknowledged.length)
+    expect(await one.replica.produce(batchOf(['after']))).toMatchObject({ baseOffset: acknowledged.length })
   })
 
   test.each([

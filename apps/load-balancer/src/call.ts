@@ -10,6 +10,8 @@ export interface CallOptions {
   readonly request: UpstreamRequest
   /** A second try cannot do harm: the managers know the call by its request id, or it changes nothing. */
   readonly repeatable: boolean
+  /** The caller must know whether it took effect: asking again, otherwise than by the same id, does it twice. */
+  readonly leavesDoubt: boolean
   /** Monotonic time at which the caller is told that nobody answered, milliseconds. */
   readonly deadlineMs: number
   /** How long that was when the call came in, milliseconds. */
@@ -123,7 +125,7 @@ export class Call implements AttemptListener {
     const others = this.#failures.filter((other) => other !== failure)
     const before = others.map((other) => `; ${component} at ${other.address} ${other.reason}`).join('')
     const doubt =
-      outcome === 'unknown' && !this.#options.repeatable ? '; whether the call took effect is not known' : ''
+      outcome === 'unknown' && this.#options.leavesDoubt ? '; whether the call took effect is not known' : ''
     const where = failure.address === '' ? component : `${component} at ${failure.address}`
     return new BrokerError(code, `${where} ${failure.reason}${before}${doubt}`, { component, outcome })
   }

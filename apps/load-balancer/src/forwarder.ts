@@ -72,6 +72,7 @@ export class Forwarder {
           body,
         },
         repeatable: rule.repeatable(method),
+        leavesDoubt: rule.leavesDoubt(method),
         deadlineMs: this.#clock.monotonic() + timeoutMs,
         timeoutMs,
         answerBytesMax: this.#limits.answerBytesMax,
@@ -108,7 +109,8 @@ export class Forwarder {
 function upstreamHeaders(request: FastifyRequest): string[] {
   const headers = ['x-request-id', request.id]
   // An id that is the client's own may be that of an earlier call: it is to get what that one got.
-  if (givenRequestId(request.headers['x-request-id']) !== undefined) headers.push('x-sluice-retry', '1')
+  if (givenRequestId(request.headers['x-request-id']) !== undefined)
+    headers.push('x-sluice-retry', '1', 'x-sluice-id-origin', 'client')
   for (const name of passedOn) {
     const value = request.headers[name]
     if (typeof value === 'string') headers.push(name, value)

@@ -7,7 +7,7 @@ let world: World
 
 afterEach(() => world.stop())
 
-describe('when the only write manager fails a produce call, the caller is told how, and it is not sent twice', () => {
+describe('when every write manager fails a produce call, the caller is told how of each', () => {
   test.each<[Behaviour, number, object, RegExp]>([
     [
       'reset',
@@ -42,10 +42,11 @@ describe('when the only write manager fails a produce call, the caller is told h
     expect(failure.message).toMatch(sentence)
     expect(failure.message).toMatch(/^write-manager at 127\.0\.0\.1:\d+ /)
     expect(failure.message).toContain('whether the call took effect is not known')
-    expect(world.write.flatMap(({ calls }) => calls)).toHaveLength(1)
-    expect(response.headers.get('x-request-id')).toBe(
-      world.write.flatMap(({ calls }) => calls)[0]!.headers['x-request-id'],
-    )
+    // Nobody is asked again after the time is up.
+    const calls = world.write.flatMap((manager) => manager.calls)
+    expect(calls).toHaveLength(behaviour === 'silence' ? 1 : 2)
+    for (const { headers } of calls)
+      expect(headers['x-request-id']).toBe(response.headers.get('x-request-id'))
   })
 
   test('nothing listens there', async () => {
@@ -83,27 +84,45 @@ describe('another manager is asked', () => {
     },
   )
 
-  test.each<Behaviour>(['reset', 'close', 'half', 'garbage', 'empty', 'html'])(
-    'for a consume call after a %s, marked as a retry, under the same request id',
-    async (behaviour) => {
-      world = await World.start({ read: 2 })
-      world.read[0]!.behaviour = behaviour
-      const responses = [await world.post('/consumer/consume'), await world.post('/consumer/consume')]
-      expect(responses.map(({ status }) => status)).toEqual([201, 201])
-      const [failed] = world.read[0]!.calls
-      const retry = world.read[1]!.calls.find(({ headers }) => headers['x-sluice-retry'] === '1')!
-      expect(retry.headers['x-request-id']).toBe(failed!.headers['x-request-id'])
-      expect(retry.body).toBe(failed!.body)
-    },
-  )
+  describe.each(['/consumer/consume', '/producer/produce'])('for %s', (path) => {
+    test.each<Behaviour>(['reset', 'close', 'half', 'garbage', 'empty', 'html'])(
+      'after a %s, marked as a retry, under the same request id, which is not the client’s',
+      async (behaviour) => {
+        world = await World.start({ read: 2, write: 2 })
+        const managers = path === '/producer/produce' ? world.write : world.read
+        managers[0]!.behaviour = behaviour
+        const responses = [await world.post(path), await world.post(path)]
+        expect(responses.map(({ status }) => status)).toEqual([201, 201])
+        const [failed] = managers[0]!.calls
+        const retry = managers[1]!.calls.find(({ headers }) => headers['x-sluice-retry'] === '1')!
+        expect(retry.headers['x-request-id']).toBe(failed!.headers['x-request-id'])
+        expect(retry.headers['x-sluice-id-origin']).toBeUndefined()
+        expect(retry.body).toBe(failed!.body)
+      },
+    )
+  })
 
-  test('for a GET, but not for a registration, once the call was sent', async () => {
+  test('for any call with an id of the client, it is told as such from the first time on', async () => {
+    world = await World.start({ write: 2 })
+    world.write[0]!.behaviour = 'reset'
+    const id = 'ab'.repeat(16)
+    for (let count = 0; count < 2; count += 1)
+      await world.post('/producer/produce', {}, { headers: { 'x-request-id': id } })
+    for (const { headers } of world.write.flatMap(({ calls }) => calls))
+      expect(headers).toMatchObject({
+        'x-request-id': id,
+        'x-sluice-retry': '1',
+        'x-sluice-id-origin': 'client',
+      })
+  })
+
+  test('for a GET, but not for a seek, once the call was sent', async () => {
     world = await World.start({ read: 2 })
     world.read[0]!.behaviour = 'reset'
     world.read[1]!.behaviour = 'reset'
     expect((await world.get('/size')).status).toBe(502)
     expect(world.read.flatMap(({ calls }) => calls)).toHaveLength(2)
-    expect((await world.post('/consumer/register')).status).toBe(502)
+    expect((await world.post('/consumer/seek')).status).toBe(502)
     expect(world.read.flatMap(({ calls }) => calls)).toHaveLength(3)
   })
 

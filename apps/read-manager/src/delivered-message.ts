@@ -1,6 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import type { FetchAnswer } from '@sluice/contracts'
-import { BrokerError, decodeRecords, type StoredRecord, toOffset, verifyRecordBatch } from '@sluice/domain'
+import {
+  BrokerError,
+  decodeRecords,
+  OWN_HEADER_PREFIX,
+  type StoredRecord,
+  toOffset,
+  verifyRecordBatch,
+} from '@sluice/domain'
 
 /** A message as a consumer is given it. Bytes that are no UTF-8 text travel as base64. */
 export interface DeliveredMessage {
@@ -47,7 +54,8 @@ function checkedRecords(answer: FetchAnswer): StoredRecord[] {
 }
 
 export function deliveredMessage(partition: string, record: StoredRecord): DeliveredMessage {
-  const { key, value, headers } = record
+  const { key, value } = record
+  const headers = record.headers.filter((header) => !header.key.startsWith(OWN_HEADER_PREFIX))
   return {
     partition,
     offset: record.offset,

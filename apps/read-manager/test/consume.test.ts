@@ -26,7 +26,10 @@ describe('one message at a time', () => {
         timestamp: 1234,
         key: Buffer.from('k'),
         value: Buffer.from('grüße'),
-        headers: [{ key: 'h', value: Buffer.from('v') }],
+        headers: [
+          { key: 'h', value: Buffer.from('v') },
+          { key: 'sluice.own', value: Buffer.from('not for clients') },
+        ],
       },
     ])
     const consumer = await running.register('A')

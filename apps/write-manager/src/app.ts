@@ -79,6 +79,7 @@ export async function startWriteManager(
       metadata,
       activity: cluster.activity,
       gatherers,
+      client: cluster.partitions,
       clock,
       limits: config,
     })

@@ -1,4 +1,5 @@
-import { BrokerError, encodeRecordBatch, type RecordData } from '@sluice/domain'
+import type { EarlierRun } from '@sluice/contracts'
+import { BrokerError, encodeRecordBatch, type MessageRun, type RecordData, withRuns } from '@sluice/domain'
 import { type Clock, invariant, toError } from '@sluice/foundation'
 import { BatchSequence } from './batch-sequence.js'
 import type { ByteBudget } from './byte-budget.js'
@@ -13,20 +14,39 @@ export interface GathererLimits {
   readonly timeoutMs: number
 }
 
-/** Sends one batch to the partition's leader and waits until it is stored. */
+/**
+ * Sends one batch to the partition's leader and waits until it is stored, or until it is known that nothing of it
+ * is, because the runs at these places of its list were sent before.
+ */
 export type SendBatch = (
   batch: Uint8Array,
   options: { readonly timeoutMs: number },
-) => Promise<{ readonly baseOffset: number }>
+) => Promise<{ readonly baseOffset: number } | { readonly repeated: ReadonlyMap<number, EarlierRun> }>
+
+/** What identifies records when they are sent again. */
+export interface RunIdentity {
+  /** 16 bytes as 32 hex digits. */
+  readonly id: string
+  /** Timestamp of those that bring none. Milliseconds since 1970. */
+  readonly at: number
+}
+
+/** Where records are. */
+export interface Stored {
+  readonly baseOffset: number
+  /** Set when an earlier call has stored them: the timestamp that those got which brought none. */
+  readonly earlierAt?: number
+}
 
 /** One call's records for this partition: they stay together and in order. */
 interface Part {
   readonly records: readonly RecordData[]
   readonly sizeBytes: number
+  readonly run: RunIdentity | undefined
   /** Monotonic milliseconds. */
   readonly deadline: number
   answered: boolean
-  readonly resolve: (baseOffset: number) => void
+  readonly resolve: (stored: Stored) => void
   readonly reject: (error: Error) => void
 }
 
@@ -85,11 +105,12 @@ export class BatchGatherer {
 
   /**
    * Resolves with the offset of the first record once all are stored, in one batch.
+   * @param run when it was sent before under its id, nothing is stored and the earlier offset is given
    * @param records not changed afterwards by the caller; within the limits of a batch
    * @throws BrokerError OVERLOADED, TIMEOUT (its `outcome` says whether they may have been stored), and
    * what the partition's leader refuses with
    */
-  add(records: readonly RecordData[], sizeBytes: number): Promise<number> {
+  add(records: readonly RecordData[], sizeBytes: number, run?: RunIdentity): Promise<Stored> {
     if (this.#closed) return Promise.reject(stopping())
     const isFull = this.#queuedBytes > 0 && this.#queuedBytes + sizeBytes > this.#limits.queueBytesMax
     if (isFull || !this.#budget.take(sizeBytes))
@@ -105,7 +126,7 @@ export class BatchGatherer {
     this.#queuedBytes += sizeBytes
     return new Promise((resolve, reject) => {
       const deadline = this.#clock.monotonic() + this.#limits.timeoutMs
-      this.#queue.push({ records, sizeBytes, deadline, answered: false, resolve, reject })
+      this.#queue.push({ records, sizeBytes, run, deadline, answered: false, resolve, reject })
       this.#schedule()
     })
   }
@@ -167,30 +188,68 @@ export class BatchGatherer {
     this.#flight = { parts, since: now }
     // Those who wait longest for an answer decide how long it is worth trying.
     const timeoutMs = Math.max(parts[parts.length - 1]!.deadline - now, 1)
-    this.#deliver(parts, timeoutMs).then(
-      (baseOffset) => {
+    this.#deliver(parts, now + timeoutMs).then(
+      () => {
         this.#failedAt = -Infinity
-        let offset = baseOffset
-        for (const part of parts) {
-          if (!part.answered) part.resolve(offset)
-          offset += part.records.length
-        }
         this.#landed(parts)
       },
       (error: unknown) => {
         this.#failedAt = this.#clock.monotonic()
         const failure = toError(error)
-        for (const part of parts) if (!part.answered) part.reject(failure)
+        for (const part of parts) settle(part, () => part.reject(failure))
         this.#landed(parts)
       },
     )
   }
 
-  async #deliver(parts: readonly Part[], timeoutMs: number): Promise<number> {
-    const records = parts.length === 1 ? parts[0]!.records : parts.flatMap((part) => part.records)
+  /** Sends what is not stored yet until all of it is; answers each part when its fate is known. */
+  async #deliver(parts: readonly Part[], deadline: number): Promise<void> {
+    let open = parts
+    while (open.length > 0) {
+      const timeoutMs = Math.max(deadline - this.#clock.monotonic(), 1)
+      const answer = await this.#send(this.#encode(open), { timeoutMs })
+      if (!('repeated' in answer)) {
+        let offset = answer.baseOffset
+        for (const part of open) {
+          settle(part, () => part.resolve({ baseOffset: offset }))
+          offset += part.records.length
+        }
+        return
+      }
+      const identified = open.filter(({ run }) => run !== undefined)
+      const repeated = new Set<Part>()
+      for (const [place, earlier] of answer.repeated) {
+        const part = identified[place]
+        invariant(part !== undefined, 'a repeated run is one of those that were sent')
+        repeated.add(part)
+        settle(part, () => this.#answerRepeated(part, earlier))
+      }
+      invariant(repeated.size > 0, 'an answer that stores nothing names what is stored already')
+      open = open.filter((part) => !repeated.has(part))
+    }
+  }
+
+  #encode(parts: readonly Part[]): Uint8Array {
+    const runs: MessageRun[] = []
+    const records: RecordData[] = []
+    for (const { records: own, run } of parts) {
+      if (run !== undefined) runs.push({ ...run, first: records.length, count: own.length })
+      for (const record of own) records.push(record)
+    }
     const number = this.#sequence.take(records.length)
-    const batch = encodeRecordBatch({ records, producerId: this.#producerId, ...number })
-    return (await this.#send(batch, { timeoutMs })).baseOffset
+    return encodeRecordBatch({ records: withRuns(records, runs), producerId: this.#producerId, ...number })
+  }
+
+  #answerRepeated(part: Part, earlier: EarlierRun): void {
+    if (earlier.kind === 'stored') part.resolve({ baseOffset: earlier.baseOffset, earlierAt: earlier.at })
+    else
+      part.reject(
+        new BrokerError(
+          'TIMEOUT',
+          `a later try of this call has ruled ${this.#name} out, and may have stored the messages elsewhere`,
+          { outcome: 'unknown' },
+        ),
+      )
   }
 
   #landed(parts: readonly Part[]): void {
@@ -204,11 +263,15 @@ export class BatchGatherer {
     let count = 0
     let bytes = 0
     let records = 0
+    const ids = new Set<string>()
     while (count < this.#queue.length) {
       const part = this.#queue[count]!
       bytes += part.sizeBytes
       records += part.records.length
       if (count > 0 && (bytes > this.#limits.batchBytesMax || records > this.#limits.batchRecordsMax)) break
+      // The same messages twice: the second time the partition knows them.
+      if (part.run !== undefined && ids.has(part.run.id)) break
+      if (part.run !== undefined) ids.add(part.run.id)
       count++
     }
     return this.#queue.splice(0, count)
@@ -218,6 +281,13 @@ export class BatchGatherer {
     this.#queuedBytes -= part.sizeBytes
     this.#budget.giveBack(part.sizeBytes)
   }
+}
+
+/** Whoever waited too long was told so already. */
+function settle(part: Part, answer: () => void): void {
+  if (part.answered) return
+  part.answered = true
+  answer()
 }
 
 function stopping(): BrokerError {

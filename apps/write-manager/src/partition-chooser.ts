@@ -1,5 +1,6 @@
 import { BrokerError } from '@sluice/domain'
 import type { PartitionInfo } from '@sluice/metadata'
+import { jumpHash } from './jump-hash.js'
 import { partitionIndexOfKey } from './murmur2.js'
 
 /** Where a message wants to go. */
@@ -7,6 +8,8 @@ export interface Wish {
   /** Number of the partition, from 1. */
   readonly partition: number | undefined
   readonly key: Uint8Array | null
+  /** 32 hex digits, by which a message without a key is placed that may come again; else partitions take turns. */
+  readonly id?: string | undefined
 }
 
 /** Chooses a message's partition: the named one, the key's, else one after the other. */
@@ -35,6 +38,8 @@ export class PartitionChooser {
       return named
     }
     if (wish.key !== null) return partitions[partitionIndexOfKey(wish.key, partitions.length)]!
+    if (wish.id !== undefined)
+      return partitions[jumpHash(Number.parseInt(wish.id.slice(0, 8), 16), partitions.length)]!
     const turn = this.#turns.get(topic) ?? 0
     for (let i = 0; i < partitions.length; i++) {
       const at = (turn + i) % partitions.length

@@ -60,7 +60,7 @@ export class PartitionGatherers {
       limits: this.#limits,
       send: async (batch, time) => {
         const answer = await this.#client.produce(partition.groupId, batch, time)
-        this.#onEnd(partition, answer.endOffset)
+        if ('endOffset' in answer) this.#onEnd(partition, answer.endOffset)
         return answer
       },
     })

@@ -1,10 +1,11 @@
-import type { ActivityReporter, MetadataFollower } from '@sluice/client'
-import type { ProduceRequest } from '@sluice/contracts'
-import { BrokerError, type RecordData } from '@sluice/domain'
+import type { ActivityReporter, MetadataFollower, PartitionClient } from '@sluice/client'
+import type { EarlierRun, ProduceRequest } from '@sluice/contracts'
+import { BrokerError, toGroupId } from '@sluice/domain'
 import { type Clock, invariant } from '@sluice/foundation'
 import type { PartitionInfo } from '@sluice/metadata'
-import { recordOf, sizeOfRecord } from './message-record.js'
-import { PartitionChooser } from './partition-chooser.js'
+import type { Stored } from './batch-gatherer.js'
+import type { CallIdentity } from './call-identity.js'
+import { MessagePlacing, type PartLimits, type PlacedPart } from './message-placing.js'
 import type { PartitionGatherers } from './partition-gatherers.js'
 import { partialFailure, type PartOutcome } from './partial-failure.js'
 
@@ -15,147 +16,152 @@ export interface Published {
   readonly offset: number
   /** Milliseconds since 1970. */
   readonly timestamp: number
+  /** An earlier call has stored it. */
+  readonly duplicate?: true
 }
 
-export interface PartLimits {
-  readonly batchBytesMax: number
-  readonly batchRecordsMax: number
+export interface PublishingLimits extends PartLimits {
+  readonly produceTimeoutMs: number
 }
 
-/** Messages of one call that travel in one batch. */
-interface Part {
+/** A part of the call that is stored, and where. */
+interface StoredPart {
   readonly partition: PartitionInfo
-  readonly records: RecordData[]
-  /** Their places in the call. */
-  readonly places: number[]
-  sizeBytes: number
+  readonly stored: Stored
 }
+
+/** How old the metadata may be for messages that are placed by their ids. Milliseconds; see `placedById`. */
+const OLD_MS = 20_000
+/** Older than that they are renewed, while calls go on. Milliseconds. */
+const FRESH_MS = 5000
 
 /** Takes messages from producers and has them stored. */
 export class Publishing {
   readonly #metadata: Pick<MetadataFollower, 'state' | 'refresh'>
   readonly #activity: Pick<ActivityReporter, 'seen'>
   readonly #gatherers: PartitionGatherers
+  readonly #client: Pick<PartitionClient, 'claim'>
   readonly #clock: Clock
-  readonly #limits: PartLimits
-  readonly #chooser = new PartitionChooser()
+  readonly #placing: MessagePlacing
+  readonly #timeoutMs: number
+  /** Monotonic milliseconds. */
+  #refreshedAt = -Infinity
 
   constructor(parts: {
     readonly metadata: Pick<MetadataFollower, 'state' | 'refresh'>
     readonly activity: Pick<ActivityReporter, 'seen'>
     readonly gatherers: PartitionGatherers
+    readonly client: Pick<PartitionClient, 'claim'>
     readonly clock: Clock
-    readonly limits: PartLimits
+    readonly limits: PublishingLimits
   }) {
+    const { gatherers, limits } = parts
     this.#metadata = parts.metadata
     this.#activity = parts.activity
-    this.#gatherers = parts.gatherers
+    this.#gatherers = gatherers
+    this.#client = parts.client
     this.#clock = parts.clock
-    this.#limits = parts.limits
+    this.#timeoutMs = limits.produceTimeoutMs
+    this.#placing = new MessagePlacing(limits, (partition) => gatherers.isStalled(partition))
   }
 
   /**
-   * Resolves once every message is stored on a majority of its partition's replicas; in the order of the
-   * call.
+   * Resolves once every message is stored on a majority of its partition's replicas, by this call or by an
+   * earlier try of it; in the order of the call.
    * @throws BrokerError TOPIC_NOT_FOUND, PRODUCER_NOT_FOUND, PRODUCER_TOPIC_MISMATCH, PARTITION_NOT_FOUND,
    * OVERLOADED, NO_QUORUM: nothing is stored; TIMEOUT with outcome `unknown`: it may be; of several
    * messages some may be stored, which the error says
    */
-  async publish(request: ProduceRequest): Promise<readonly Published[]> {
+  async publish(request: ProduceRequest, call: CallIdentity): Promise<readonly Published[]> {
     if (this.#metadata.state.producer(request.producerId)?.topic !== request.topic)
       await this.#findProducer(request)
     this.#activity.seen('producer', request.producerId)
-    const partitions = await this.#partitionsFor(request)
-    const now = this.#clock.now()
-    if (request.messages.length === 1) {
-      const record = recordOf(request.messages[0]!, now)
-      const wish = { partition: request.messages[0]!.partition, key: record.key }
-      const partition = this.#choose(request, wish, partitions)
-      const offset = await this.#gatherers.to(partition).add([record], sizeOfRecord(record))
-      return [{ partition: partition.name, offset, timestamp: record.timestamp }]
-    }
-    return this.#publishParts(this.#partsOf(request, partitions, now), request.messages.length)
+    const partitions = await this.#partitionsFor(request, call)
+    const parts = this.#placing.place(request, call, partitions, this.#clock.now())
+    const [first] = parts
+    if (request.messages.length === 1) return publishedOf(request, first!, await this.#store(first!))
+    return this.#storeAll(request, parts)
   }
 
-  async #publishParts(parts: readonly Part[], messageCount: number): Promise<readonly Published[]> {
-    const settled = await Promise.allSettled(
-      parts.map(({ partition, records, sizeBytes }) => this.#gatherers.to(partition).add(records, sizeBytes)),
-    )
-    const published: Published[] = new Array<Published>(messageCount)
+  async #storeAll(request: ProduceRequest, parts: readonly PlacedPart[]): Promise<readonly Published[]> {
+    const settled = await Promise.allSettled(parts.map((part) => this.#store(part)))
+    const published: Published[] = new Array<Published>(request.messages.length)
     const outcomes: PartOutcome[] = []
     for (const [i, outcome] of settled.entries()) {
-      const { partition, records, places } = parts[i]!
-      const part = { partition: partition.name, places }
+      const part = parts[i]!
+      const { places } = part
       if (outcome.status === 'rejected') {
-        outcomes.push({ ...part, kind: 'failed', error: outcome.reason as unknown })
+        const error: unknown = outcome.reason
+        outcomes.push({ partition: part.partition.name, places, kind: 'failed', error })
         continue
       }
-      outcomes.push({ ...part, kind: 'stored', baseOffset: outcome.value })
-      for (const [k, place] of places.entries())
-        published[place] = {
-          partition: partition.name,
-          offset: outcome.value + k,
-          timestamp: records[k]!.timestamp,
-        }
+      const { partition, stored } = outcome.value
+      outcomes.push({ partition: partition.name, places, kind: 'stored', baseOffset: stored.baseOffset })
+      for (const [k, one] of publishedOf(request, part, outcome.value).entries()) published[places[k]!] = one
     }
-    if (outcomes.some(({ kind }) => kind === 'failed')) throw partialFailure(outcomes, messageCount)
+    if (outcomes.some(({ kind }) => kind === 'failed')) throw partialFailure(outcomes, published.length)
     return published
   }
 
-  /** What goes to one partition stays together and in order, as far as the bounds of a batch allow. */
-  #partsOf(request: ProduceRequest, partitions: readonly PartitionInfo[], now: number): readonly Part[] {
-    const parts: Part[] = []
-    const open = new Map<number, Part>()
-    let shared: PartitionInfo | undefined
-    for (const [place, message] of request.messages.entries()) {
-      const record = recordOf(message, now)
-      const sizeBytes = sizeOfRecord(record)
-      const wish = { partition: message.partition, key: record.key }
-      const anywhere = wish.partition === undefined && wish.key === null
-      const partition: PartitionInfo = anywhere
-        ? (shared ??= this.#choose(request, wish, partitions))
-        : this.#choose(request, wish, partitions)
-      let part = open.get(partition.groupId)
-      if (part === undefined || this.#isFull(part, sizeBytes)) {
-        part = { partition, records: [], places: [], sizeBytes: 0 }
-        open.set(partition.groupId, part)
-        parts.push(part)
-      }
-      part.records.push(record)
-      part.places.push(place)
-      part.sizeBytes += sizeBytes
+  /** Not async where nothing is to be looked for: what goes to one partition keeps the order of the calls. */
+  #store(part: PlacedPart): Promise<StoredPart> {
+    if (part.earlier.length === 0) return this.#send(part)
+    return this.#findEarlier(part).then((found) => found ?? this.#send(part))
+  }
+
+  async #send(part: PlacedPart): Promise<StoredPart> {
+    const { partition, records, sizeBytes, run } = part
+    return { partition, stored: await this.#gatherers.to(partition).add(records, sizeBytes, run) }
+  }
+
+  /**
+   * Where an earlier try has put the messages; after `undefined` it never puts them there.
+   * @throws BrokerError with outcome `unknown`, as long as one of the places cannot be asked
+   */
+  async #findEarlier({ earlier, run }: PlacedPart): Promise<StoredPart | undefined> {
+    let answers: readonly EarlierRun[]
+    try {
+      const asked = await Promise.all(
+        earlier.map(({ groupId }) =>
+          this.#client.claim(toGroupId(groupId), [run.id], { timeoutMs: this.#timeoutMs }),
+        ),
+      )
+      answers = asked.flat()
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error
+      throw new BrokerError(error.code, `whether an earlier try is stored cannot be told: ${error.message}`, {
+        component: error.component,
+        outcome: 'unknown',
+        cause: error,
+      })
     }
-    return parts
+    for (const [i, answer] of answers.entries())
+      if (answer.kind === 'stored')
+        return { partition: earlier[i]!, stored: { baseOffset: answer.baseOffset, earlierAt: answer.at } }
+    return undefined
   }
 
-  #isFull(part: Part, moreBytes: number): boolean {
-    return (
-      part.records.length >= this.#limits.batchRecordsMax ||
-      part.sizeBytes + moreBytes > this.#limits.batchBytesMax
-    )
-  }
-
-  #choose(
-    request: ProduceRequest,
-    wish: { readonly partition: number | undefined; readonly key: Uint8Array | null },
-    partitions: readonly PartitionInfo[],
-  ): PartitionInfo {
-    return this.#chooser.choose(request.topic, wish, partitions, (partition) =>
-      this.#gatherers.isStalled(partition),
-    )
-  }
-
-  /** The topic's partitions, as new as needed for the partitions that the messages name. */
-  async #partitionsFor(request: ProduceRequest): Promise<readonly PartitionInfo[]> {
+  /** The topic's partitions, as new as needed for the partitions that the messages name, and for their ids. */
+  async #partitionsFor(request: ProduceRequest, call: CallIdentity): Promise<readonly PartitionInfo[]> {
     let partitions = this.#metadata.state.partitionsOf(request.topic)
-    for (const { partition } of request.messages) {
-      if (partition === undefined || partition <= partitions.length) continue
-      await this.#metadata.refresh()
+    const isNamed = request.messages.some(({ partition }) => (partition ?? 0) > partitions.length)
+    const byId = this.#placing.placesById(request, call)
+    if (isNamed || call.isRetry || (byId && this.#isOlderThan(OLD_MS))) {
+      await this.#refresh()
       partitions = this.#metadata.state.partitionsOf(request.topic)
-      break
-    }
+    } else if (byId && this.#isOlderThan(FRESH_MS)) void this.#refresh().catch(() => undefined)
     invariant(partitions.length > 0, 'a topic has at least one partition')
     return partitions
+  }
+
+  #isOlderThan(ms: number): boolean {
+    return this.#clock.monotonic() - this.#refreshedAt > ms
+  }
+
+  async #refresh(): Promise<void> {
+    const asked = this.#clock.monotonic()
+    await this.#metadata.refresh()
+    this.#refreshedAt = Math.max(this.#refreshedAt, asked)
   }
 
   async #findProducer({ producerId, topic, topicField }: ProduceRequest): Promise<void> {
@@ -175,4 +181,17 @@ export class Publishing {
         { field: 'producer_id' },
       )
   }
+}
+
+function publishedOf(
+  request: ProduceRequest,
+  { records, places }: PlacedPart,
+  { partition, stored }: StoredPart,
+): readonly Published[] {
+  const { baseOffset, earlierAt } = stored
+  return records.map((record, i) => {
+    const place = { partition: partition.name, offset: baseOffset + i }
+    if (earlierAt === undefined) return { ...place, timestamp: record.timestamp }
+    return { ...place, timestamp: request.messages[places[i]!]!.timestamp ?? earlierAt, duplicate: true }
+  })
 }

@@ -12,6 +12,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Administration } from './administration.js'
 import type { BrokerAdmission } from './broker-admission.js'
 import { actorViews, brokerViews, topicView } from './cluster-view.js'
+import { callIdentityOf } from './call-identity.js'
 import type { Publishing } from './publishing.js'
 
 export interface RouteParts {
@@ -70,7 +71,7 @@ function addProducerRoutes(
 
   app.post('/producer/produce', { schema: SCHEMAS.produce }, async (request) => {
     const call = parseProduceRequest(request.body, { messageBytesMax })
-    const published = await publishing.publish(call)
+    const published = await publishing.publish(call, callIdentityOf(request))
     const message = `Producer ID ${call.producerId} published in topic ${call.topic}`
     if (call.single) return { status: 'success', ...published[0]!, message }
     return { status: 'success', count: published.length, messages: published, message }

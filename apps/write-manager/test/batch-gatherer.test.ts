@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
-import { BrokerError, decodeRecords, readBatchHeader, type RecordData } from '@sluice/domain'
+import { BrokerError, decodeRecords, readBatchHeader, readRuns, type RecordData } from '@sluice/domain'
 import { type Deferred, deferred } from '@sluice/foundation'
 import { eventually, ManualClock } from '@sluice/foundation/testing'
-import { BatchGatherer, type GathererLimits } from '../src/batch-gatherer.js'
+import { BatchGatherer, type GathererLimits, type SendBatch, type Stored } from '../src/batch-gatherer.js'
 import { BatchSequence } from '../src/batch-sequence.js'
 import { ByteBudget } from '../src/byte-budget.js'
 
@@ -10,7 +10,8 @@ interface Sent {
   readonly values: readonly string[]
   readonly baseSequence: number
   readonly timeoutMs: number
-  readonly answer: Deferred<{ baseOffset: number }>
+  readonly runIds: readonly string[]
+  readonly answer: Deferred<Awaited<ReturnType<SendBatch>>>
 }
 
 const LIMITS: GathererLimits = {
@@ -31,18 +32,20 @@ function open(limits: Partial<GathererLimits> = {}, budgetBytes = 1_000_000) {
     budget,
     limits: { ...LIMITS, ...limits },
     send: (batch, { timeoutMs }) => {
-      const answer = deferred<{ baseOffset: number }>()
+      const answer = deferred<Awaited<ReturnType<SendBatch>>>()
       const values = decodeRecords(batch).map(({ value }) => Buffer.from(value!).toString())
-      sent.push({ values, baseSequence: readBatchHeader(batch).baseSequence, timeoutMs, answer })
+      const runIds = readRuns(batch).map(({ id }) => id)
+      sent.push({ values, baseSequence: readBatchHeader(batch).baseSequence, timeoutMs, runIds, answer })
       return answer.promise
     },
   })
-  const add = (...values: string[]): Promise<number> =>
-    gatherer.add(
-      values.map(record),
-      values.reduce((sum, value) => sum + value.length, 0),
-    )
-  return { sent, clock, budget, gatherer, add }
+  const add = async (...values: string[]): Promise<number> => {
+    const sizeBytes = values.reduce((sum, value) => sum + value.length, 0)
+    return (await gatherer.add(values.map(record), sizeBytes)).baseOffset
+  }
+  const addAs = (id: string, value: string): Promise<Stored> =>
+    gatherer.add([record(value)], value.length, { id, at: 7 })
+  return { sent, clock, budget, gatherer, add, addAs }
 }
 
 function record(value: string): RecordData {
@@ -55,6 +58,47 @@ async function nth(sent: readonly Sent[], count: number): Promise<Sent> {
     return sent[count - 1]!
   })
 }
+
+describe('messages that come again', () => {
+  const id = (n: number): string => n.toString(16).padStart(32, '0')
+
+  test('are answered with where they are, and the others of their batch are stored', async () => {
+    const { sent, addAs } = open()
+    const calls = [addAs(id(1), 'a'), addAs(id(2), 'b'), addAs(id(3), 'c')]
+    const batch = await nth(sent, 1)
+    expect(batch.runIds).toEqual([id(1), id(2), id(3)])
+    batch.answer.resolve({ repeated: new Map([[1, { kind: 'stored', baseOffset: 70, at: 5 }]]) })
+    expect(await calls[1]).toEqual({ baseOffset: 70, earlierAt: 5 })
+    const rest = await nth(sent, 2)
+    expect(rest).toMatchObject({ values: ['a', 'c'], runIds: [id(1), id(3)], baseSequence: 3 })
+    rest.answer.resolve({ baseOffset: 80 })
+    expect(await Promise.all(calls)).toEqual([
+      { baseOffset: 80 },
+      { baseOffset: 70, earlierAt: 5 },
+      { baseOffset: 81 },
+    ])
+  })
+
+  test('are told that it is open when a later try has looked for them elsewhere', async () => {
+    const { sent, addAs } = open()
+    const late = addAs(id(1), 'a')
+    const batch = await nth(sent, 1)
+    batch.answer.resolve({ repeated: new Map([[0, { kind: 'void' }]]) })
+    await expect(late).rejects.toMatchObject({ code: 'TIMEOUT', outcome: 'unknown', retriable: true })
+    expect(sent).toHaveLength(1)
+  })
+
+  test('never travel twice in one batch', async () => {
+    const { sent, addAs } = open()
+    const calls = [addAs(id(1), 'a'), addAs(id(1), 'a')]
+    const batch = await nth(sent, 1)
+    expect(batch.values).toEqual(['a'])
+    batch.answer.resolve({ baseOffset: 0 })
+    const again = await nth(sent, 2)
+    again.answer.resolve({ repeated: new Map([[0, { kind: 'stored', baseOffset: 0, at: 7 }]]) })
+    expect(await Promise.all(calls)).toEqual([{ baseOffset: 0 }, { baseOffset: 0, earlierAt: 7 }])
+  })
+})
 
 describe('BatchGatherer', () => {
   test('what arrives in one turn travels together, each call gets its own offset', async () => {

@@ -13,17 +13,20 @@ interface Answer {
 export interface Running {
   readonly cluster: FakeCluster
   readonly manager: WriteManager
-  call(method: 'GET' | 'POST', url: string, body?: unknown): Promise<Answer>
+  call(method: 'GET' | 'POST', url: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
   /** A producer's id, registered for the topic. */
   register(topic: string): Promise<number>
   stop(): Promise<void>
 }
 
 /** A write manager in front of a fake cluster, ready to serve. */
-export async function runWriteManager(env: Record<string, string> = {}): Promise<Running> {
+export async function runWriteManager(
+  env: Record<string, string> = {},
+  shared?: FakeCluster,
+): Promise<Running> {
   const closers = new Closers()
-  const cluster = await FakeCluster.start()
-  closers.add('cluster', () => cluster.close())
+  const cluster = shared ?? (await FakeCluster.start())
+  if (shared === undefined) closers.add('cluster', () => cluster.close())
   const manager = await startWriteManager(
     readWriteManagerConfig({
       WRITE_MANAGER_PORT: '0',
@@ -37,16 +40,12 @@ export async function runWriteManager(env: Record<string, string> = {}): Promise
     { clock: systemClock, random: new SeededRandom(3), logger: pino({ level: 'silent' }) },
   )
   closers.add('write manager', () => manager.stop())
-  const call: Running['call'] = async (method, url, body) => {
+  const call: Running['call'] = async (method, url, body, headers = {}) => {
     const response = await manager.app.inject({
       method,
       url,
-      ...(body === undefined
-        ? {}
-        : {
-            headers: { 'content-type': 'application/json' },
-            payload: typeof body === 'string' ? body : JSON.stringify(body),
-          }),
+      headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
     return { status: response.statusCode, body: response.json<Record<string, unknown>>() }
   }

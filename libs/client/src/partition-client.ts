@@ -1,9 +1,12 @@
 import {
+  decodeClaimAnswer,
   decodeFetchAnswer,
   decodeOffsetsAnswer,
   decodePosition,
   decodeProduceAnswer,
+  type EarlierRun,
   encodeAwaitCall,
+  encodeClaimCall,
   encodeFetchCall,
   encodeOffsetsCall,
   encodeProduceCall,
@@ -14,6 +17,7 @@ import {
   type OffsetsAnswer,
   type ProduceAnswer,
   type ReleaseCall,
+  type RepeatedAnswer,
   RpcMethod,
   type SeekTarget,
 } from '@sluice/contracts'
@@ -56,7 +60,11 @@ export class PartitionClient {
    * Stores a record batch that names its producer, epoch and sequence. The batch is not changed.
    * @throws BrokerError TIMEOUT: it may be stored; NO_QUORUM and others: it is not
    */
-  async produce(groupId: GroupId, batch: Uint8Array, { timeoutMs }: CallTime): Promise<ProduceAnswer> {
+  async produce(
+    groupId: GroupId,
+    batch: Uint8Array,
+    { timeoutMs }: CallTime,
+  ): Promise<ProduceAnswer | RepeatedAnswer> {
     const answer = await this.#leader(groupId).call({
       method: RpcMethod.PRODUCE,
       payload: encodeProduceCall({ groupId, batch }),
@@ -80,6 +88,25 @@ export class PartitionClient {
       kind: 'question',
     })
     return decodeFetchAnswer(answer)
+  }
+
+  /**
+   * What became of messages that may have been sent under these ids; what is not stored by now never is.
+   * @throws BrokerError TIMEOUT, NO_QUORUM and others: it is not known
+   */
+  async claim(
+    groupId: GroupId,
+    ids: readonly string[],
+    { timeoutMs }: CallTime,
+  ): Promise<readonly EarlierRun[]> {
+    const answer = await this.#leader(groupId).call({
+      method: RpcMethod.CLAIM,
+      payload: encodeClaimCall({ groupId, ids }),
+      timeoutMs,
+      repeatable: true,
+      kind: 'question',
+    })
+    return decodeClaimAnswer(answer)
   }
 
   /** Gives back what a fetch gave and nobody received. Resolves also when there is nothing to give back. */

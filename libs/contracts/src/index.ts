@@ -23,7 +23,10 @@ export {
 } from './consumer-requests.js'
 export {
   type AwaitCall,
+  type ClaimCall,
   decodeAwaitCall,
+  decodeClaimAnswer,
+  decodeClaimCall,
   decodeFetchAnswer,
   decodeFetchCall,
   decodeOffsetsAnswer,
@@ -33,7 +36,10 @@ export {
   decodeProduceCall,
   decodeReleaseCall,
   decodeSeekCall,
+  type EarlierRun,
   encodeAwaitCall,
+  encodeClaimAnswer,
+  encodeClaimCall,
   encodeFetchAnswer,
   encodeFetchCall,
   encodeOffsetsAnswer,
@@ -50,6 +56,7 @@ export {
   type ProduceAnswer,
   type ProduceCall,
   type ReleaseCall,
+  type RepeatedAnswer,
   type SeekCall,
   type SeekTarget,
 } from './partition-calls.js'

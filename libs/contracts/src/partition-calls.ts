@@ -14,6 +14,22 @@ export interface ProduceAnswer {
   readonly duplicate: boolean
 }
 
+/** What became of messages that were sent before under an id. */
+export type EarlierRun =
+  | {
+      readonly kind: 'stored'
+      readonly baseOffset: number
+      /** Timestamp that messages without one of their own got. */
+      readonly at: number
+    }
+  /** Nothing, for good: a later try went elsewhere. */
+  | { readonly kind: 'void' }
+
+/** Nothing of the batch was stored: messages of it were sent before. By the place of their run in the batch. */
+export interface RepeatedAnswer {
+  readonly repeated: ReadonlyMap<number, EarlierRun>
+}
+
 export function encodeProduceCall(call: ProduceCall): Uint8Array {
   return new BinaryWriter(4 + call.batch.length).u32(call.groupId).raw(call.batch).bytes
 }
@@ -23,18 +39,91 @@ export function decodeProduceCall(bytes: Uint8Array): ProduceCall {
   return { groupId: reader.u32(), batch: reader.rest() }
 }
 
-export function encodeProduceAnswer(answer: ProduceAnswer): Uint8Array {
+const DUPLICATE = 1
+const REPEATED = 2
+
+export function encodeProduceAnswer(answer: ProduceAnswer | RepeatedAnswer): Uint8Array {
+  if ('repeated' in answer) {
+    const writer = new BinaryWriter(21 + answer.repeated.size * (4 + EARLIER_RUN_BYTES))
+    writer.natural(0).natural(0).u8(REPEATED).u32(answer.repeated.size)
+    for (const [place, run] of answer.repeated) writeEarlierRun(writer.u32(place), run)
+    return writer.bytes
+  }
   return new BinaryWriter(17)
     .natural(answer.baseOffset)
     .natural(answer.endOffset)
-    .u8(answer.duplicate ? 1 : 0).bytes
+    .u8(answer.duplicate ? DUPLICATE : 0).bytes
 }
 
-export function decodeProduceAnswer(bytes: Uint8Array): ProduceAnswer {
+export function decodeProduceAnswer(bytes: Uint8Array): ProduceAnswer | RepeatedAnswer {
   const reader = new BinaryReader(bytes)
-  const answer = { baseOffset: reader.natural(), endOffset: reader.natural(), duplicate: reader.u8() === 1 }
+  const offsets = { baseOffset: reader.natural(), endOffset: reader.natural() }
+  const flags = reader.u8()
+  if (flags !== REPEATED) {
+    reader.end()
+    return { ...offsets, duplicate: flags === DUPLICATE }
+  }
+  const repeated = new Map<number, EarlierRun>()
+  for (let count = reader.u32(); count > 0; count--) {
+    const place = reader.u32()
+    repeated.set(place, readEarlierRun(reader))
+  }
   reader.end()
-  return answer
+  return { repeated }
+}
+
+/** Asks what became of messages that may have been sent under these ids, and that nothing becomes of them later. */
+export interface ClaimCall {
+  readonly groupId: number
+  /** 32 hex digits each. */
+  readonly ids: readonly string[]
+}
+
+export function encodeClaimCall(call: ClaimCall): Uint8Array {
+  const writer = new BinaryWriter(8 + call.ids.length * 16).u32(call.groupId).u32(call.ids.length)
+  for (const id of call.ids) writer.requestId(id)
+  return writer.bytes
+}
+
+export function decodeClaimCall(bytes: Uint8Array): ClaimCall {
+  const reader = new BinaryReader(bytes)
+  const groupId = reader.u32()
+  const ids: string[] = []
+  for (let count = reader.u32(); count > 0; count--) ids.push(reader.requestId())
+  reader.end()
+  return { groupId, ids }
+}
+
+/** In the order of the ids. */
+export function encodeClaimAnswer(runs: readonly EarlierRun[]): Uint8Array {
+  const writer = new BinaryWriter(4 + runs.length * EARLIER_RUN_BYTES).u32(runs.length)
+  for (const run of runs) writeEarlierRun(writer, run)
+  return writer.bytes
+}
+
+export function decodeClaimAnswer(bytes: Uint8Array): readonly EarlierRun[] {
+  const reader = new BinaryReader(bytes)
+  const runs: EarlierRun[] = []
+  for (let count = reader.u32(); count > 0; count--) runs.push(readEarlierRun(reader))
+  reader.end()
+  return runs
+}
+
+const EARLIER_RUN_BYTES = 1 + 8 + 8
+
+function writeEarlierRun(writer: BinaryWriter, run: EarlierRun): void {
+  const isStored = run.kind === 'stored'
+  writer
+    .u8(isStored ? 1 : 0)
+    .natural(isStored ? run.baseOffset : 0)
+    .natural(isStored ? run.at : 0)
+}
+
+function readEarlierRun(reader: BinaryReader): EarlierRun {
+  const isStored = reader.u8() === 1
+  const baseOffset = reader.natural()
+  const at = reader.natural()
+  return isStored ? { kind: 'stored', baseOffset, at } : { kind: 'void' }
 }
 
 export interface FetchCall {

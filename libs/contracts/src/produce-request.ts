@@ -1,5 +1,6 @@
 import {
   BrokerError,
+  OWN_HEADER_PREFIX,
   parsePartitionName,
   type ProducerId,
   toProducerId,
@@ -15,6 +16,8 @@ export interface MessageInput {
   /** Milliseconds since 1970. */
   readonly timestamp: number | undefined
   readonly partition: number | undefined
+  /** The producer's name for this message: sent again, it is not stored again. */
+  readonly messageId: string | undefined
 }
 
 export interface ProduceRequest {
@@ -33,6 +36,7 @@ export interface MessageLimits {
 
 export const MESSAGES_PER_CALL_MAX = 10_000
 const HEADERS_MAX = 100
+export const MESSAGE_ID_CHARACTERS_MAX = 200
 
 const MESSAGE_FIELDS = [
   'message',
@@ -42,6 +46,7 @@ const MESSAGE_FIELDS = [
   'headers',
   'timestamp',
   'partition',
+  'message_id',
 ] as const
 const IN_LIST: ReadonlySet<string> = new Set(MESSAGE_FIELDS)
 const SINGLE: ReadonlySet<string> = new Set([
@@ -111,6 +116,7 @@ function parseMessage(
     headers,
     timestamp: timestamp === undefined ? undefined : toTimestamp(timestamp, `${path}timestamp`),
     partition: parsePartitionField(fields.value('partition'), topic, `${path}partition`),
+    messageId: parseMessageId(fields.value('message_id'), `${path}message_id`),
   }
   const sizeBytes = sizeOf(value) + (key === undefined ? 0 : sizeOf(key)) + headersSize(headers)
   if (sizeBytes > limits.messageBytesMax)
@@ -144,6 +150,17 @@ function textOrBytes(fields: RequestFields, name: string, path: string): string 
   return Buffer.from(base64, 'base64')
 }
 
+function parseMessageId(value: unknown, field: string): string | undefined {
+  if (value === undefined) return undefined
+  if (typeof value !== 'string' || value === '' || value.length > MESSAGE_ID_CHARACTERS_MAX)
+    throw new BrokerError(
+      'INVALID_REQUEST',
+      `${field} must be a text of 1 to ${MESSAGE_ID_CHARACTERS_MAX} characters, not ${shown(value)}`,
+      { field },
+    )
+  return value
+}
+
 function parseHeaders(value: unknown, field: string): Readonly<Record<string, string>> | undefined {
   if (value === undefined) return undefined
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -153,11 +170,20 @@ function parseHeaders(value: unknown, field: string): Readonly<Record<string, st
   const entries = Object.entries(value)
   if (entries.length > HEADERS_MAX)
     throw new BrokerError('INVALID_REQUEST', `${field} has more than ${HEADERS_MAX} entries`, { field })
-  for (const [name, text] of entries)
+  for (const [name, text] of entries) {
+    if (name.startsWith(OWN_HEADER_PREFIX))
+      throw new BrokerError(
+        'INVALID_REQUEST',
+        `headers that begin with ${OWN_HEADER_PREFIX} are Sluice's own`,
+        {
+          field: `${field}.${name}`,
+        },
+      )
     if (typeof text !== 'string')
       throw new BrokerError('INVALID_REQUEST', `${field}.${name} must be text, not ${shown(text)}`, {
         field: `${field}.${name}`,
       })
+  }
   return value as Record<string, string>
 }
 

@@ -6,6 +6,7 @@ export const RpcMethod = {
   SEEK: 4,
   AWAIT: 5,
   RELEASE: 6,
+  CLAIM: 7,
   META_PROPOSE: 10,
   META_FOLLOW: 11,
   META_VERSION: 12,

@@ -1,7 +1,7 @@
 import Type from 'typebox'
 import { PARTITIONS_PER_CREATE_MAX, REPLICATION_FACTOR_MAX, RETENTION_MIN } from './admin-requests.js'
 import { CONSUMED_MESSAGES_MAX, WAIT_MS_MAX } from './consumer-requests.js'
-import { MESSAGES_PER_CALL_MAX } from './produce-request.js'
+import { MESSAGE_ID_CHARACTERS_MAX, MESSAGES_PER_CALL_MAX } from './produce-request.js'
 
 /*
  * The public calls as JSON Schema. They describe what the parsers of this package take; the parsers
@@ -34,6 +34,13 @@ const messageFields = {
   headers: Type.Optional(Type.Record(Type.String(), Type.String())),
   timestamp: Type.Optional(Time),
   partition: Type.Optional(Partition),
+  message_id: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: MESSAGE_ID_CHARACTERS_MAX,
+      description: "The producer's name for this message: sent again, it is not stored again",
+    }),
+  ),
 }
 const consumerFields = { consumer_id: Id('From POST /consumer/register'), ...topicFields }
 const STRICT = { additionalProperties: false }

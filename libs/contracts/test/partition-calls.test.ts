@@ -9,6 +9,11 @@ const requestId = fc
   .map((bytes) => Buffer.from(bytes).toString('hex'))
 const bytes = fc.uint8Array({ maxLength: 80 })
 
+const earlierRun = fc.oneof(
+  fc.record({ kind: fc.constant('stored' as const), baseOffset: natural, at: natural }),
+  fc.record({ kind: fc.constant('void' as const) }),
+)
+
 function roundTrip<T>(
   arbitrary: fc.Arbitrary<T>,
   encode: (value: T) => Uint8Array,
@@ -26,6 +31,17 @@ describe('calls survive the wire', () => {
     )
     const answer = fc.record({ baseOffset: natural, endOffset: natural, duplicate: fc.boolean() })
     roundTrip(answer, contracts.encodeProduceAnswer, contracts.decodeProduceAnswer)
+    const repeated = fc
+      .array(fc.tuple(u32, earlierRun), { maxLength: 5 })
+      .map((entries) => ({ repeated: new Map(entries) }))
+    roundTrip(repeated, contracts.encodeProduceAnswer, contracts.decodeProduceAnswer)
+  })
+
+  test('claim', () => {
+    const call = fc.record({ groupId: u32, ids: fc.array(requestId, { maxLength: 5 }) })
+    roundTrip(call, contracts.encodeClaimCall, contracts.decodeClaimCall)
+    const answer = fc.array(earlierRun, { maxLength: 5 })
+    roundTrip(answer, contracts.encodeClaimAnswer, contracts.decodeClaimAnswer)
   })
 
   test('fetch', () => {

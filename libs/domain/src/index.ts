@@ -34,3 +34,12 @@ export {
 } from './record-batch.js'
 export { type BatchInput, encodeRecordBatch } from './record-encoder.js'
 export { recordPositions, type RecordPositions } from './record-positions.js'
+export {
+  decodeRuns,
+  MESSAGE_RUN_BYTES,
+  type MessageRun,
+  OWN_HEADER_PREFIX,
+  packedRuns,
+  readRuns,
+  withRuns,
+} from './message-runs.js'

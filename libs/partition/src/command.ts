@@ -9,6 +9,7 @@ import { unreachable } from '@sluice/foundation'
  *     cursors : 4 | count u32 | count × (op u8 | consumer u32 | request 16 bytes | a f64 | b f64 | holder f64)
  *               op 1, grant: a = from, b = to        op 2, set: a = offset, b = 1 when only forwards
  *               op 3, hold: nothing in a, b          op 4, release: a = from, b = 1 when of this holder only
+ *     void    : 5 | ids, 16 bytes each
  *     cursors : 2 | the same without holders, ops 1 and 2 only; read, no longer written
  *
  * Little endian. Many cursor operations share an entry, so that readers cost per turn, not per call.
@@ -18,6 +19,8 @@ export type PartitionCommand =
   | { readonly kind: 'cursors'; readonly operations: readonly CursorOperation[] }
   /** Everything before `logStart` is deleted, on every replica at this place of the log. */
   | { readonly kind: 'trim'; readonly logStart: number }
+  /** What was sent under these ids and is not stored here by now is never stored here. */
+  | { readonly kind: 'void'; readonly ids: readonly string[] }
 
 export type CursorOperation =
   | {
@@ -59,6 +62,8 @@ const APPEND = 1
 const CURSORS_WITHOUT_HOLDER = 2
 const TRIM = 3
 const CURSORS = 4
+const VOID = 5
+const ID_BYTES = 16
 const GRANT = 1
 const SET = 2
 const HOLD = 3
@@ -133,6 +138,13 @@ export function encodeTrim(logStart: number): Uint8Array {
   return command
 }
 
+export function encodeVoid(ids: readonly string[]): Uint8Array {
+  const command = new Uint8Array(1 + ids.length * ID_BYTES)
+  command[0] = VOID
+  for (const [i, id] of ids.entries()) writeRequestId(command, 1 + i * ID_BYTES, id)
+  return command
+}
+
 /** @throws BrokerError CORRUPT_BATCH when the bytes are no command; never reads past their end */
 export function decodePartitionCommand(bytes: Uint8Array): PartitionCommand {
   if (bytes.length < 1) throw new BrokerError('CORRUPT_BATCH', 'an empty entry is no partition command')
@@ -140,6 +152,11 @@ export function decodePartitionCommand(bytes: Uint8Array): PartitionCommand {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes[0] === TRIM && bytes.length === TRIM_BYTES)
     return { kind: 'trim', logStart: position(view.getFloat64(1, true)) }
+  if (bytes[0] === VOID && bytes.length % ID_BYTES === 1) {
+    const ids: string[] = []
+    for (let at = 1; at < bytes.length; at += ID_BYTES) ids.push(readRequestId(bytes, at))
+    return { kind: 'void', ids }
+  }
   const hasHolders = bytes[0] === CURSORS
   if ((!hasHolders && bytes[0] !== CURSORS_WITHOUT_HOLDER) || bytes.length < CURSORS_HEADER_BYTES)
     throw new BrokerError('CORRUPT_BATCH', `partition command of unknown kind ${bytes[0]!}`)

@@ -6,9 +6,11 @@ export {
   encodeAppend,
   encodeCursors,
   encodeTrim,
+  encodeVoid,
   type PartitionCommand,
 } from './command.js'
 export { type Unread } from './cursor.js'
+export { DUPLICATE_WINDOW_CALLS, type KnownRun } from './duplicate-window.js'
 export { type BatchIdentity } from './producer-sequence.js'
 export { type AppendPlan, type EarlierGrant, LeaderProjection } from './projection.js'
 export { RecentBatches } from './recent-batches.js'
@@ -19,5 +21,6 @@ export type {
   PartitionSnapshot,
   SequenceRow,
   StoredBatch,
+  StoredRuns,
 } from './rows.js'
 export { type Applied, type MoveOutcome, PartitionState } from './state.js'

@@ -1,6 +1,8 @@
+import type { MessageRun } from '@sluice/domain'
 import { invariant } from '@sluice/foundation'
 import type { CursorOperation } from './command.js'
 import { grantOf, moveCursor, type Unread, unreadOf } from './cursor.js'
+import type { KnownRun } from './duplicate-window.js'
 import { type BatchIdentity, advanceSequence, judgeSequence } from './producer-sequence.js'
 import type { CursorGrant, CursorRow, SequenceRow } from './rows.js'
 import type { PartitionState } from './state.js'
@@ -35,11 +37,13 @@ export class LeaderProjection {
   #logStart: number
   readonly #cursors = new Map<number, Ahead<CursorRow>>()
   readonly #sequences = new Map<bigint, Ahead<SequenceRow>>()
+  readonly #runs = new Map<string, { readonly index: number; readonly known: KnownRun }>()
   // In log order; what is applied is removed from the front.
   #pending: {
     readonly index: number
     readonly consumerIds: readonly number[]
     readonly producerId: bigint
+    readonly runIds?: readonly string[]
   }[] = []
 
   constructor(state: PartitionState) {
@@ -71,6 +75,7 @@ export class LeaderProjection {
     index: number,
     batch: BatchIdentity & { readonly maxTimestamp: number },
     baseOffset: number,
+    runs: readonly MessageRun[] = [],
   ): void {
     invariant(baseOffset === this.#nextOffset, 'a batch is proposed at the projected end')
     this.#nextOffset += batch.recordCount
@@ -79,7 +84,24 @@ export class LeaderProjection {
       const row = advanceSequence(known, batch, { baseOffset, at: batch.maxTimestamp })
       this.#sequences.set(batch.producerId, { index, row })
     }
-    this.#pending.push({ index, consumerIds: [], producerId: batch.producerId })
+    for (const { id, at, first } of runs)
+      this.#runs.set(id, { index, known: { kind: 'stored', baseOffset: baseOffset + first, at } })
+    const runIds = runs.map(({ id }) => id)
+    this.#pending.push({ index, consumerIds: [], producerId: batch.producerId, runIds })
+  }
+
+  /** What became of the messages sent under an id, and the entry on its way that says so (0: applied). */
+  knownRun(id: string): { readonly known: KnownRun; readonly index: number } | undefined {
+    const ahead = this.#runs.get(id)
+    if (ahead !== undefined) return ahead
+    const known = this.#state.knownRun(id)
+    return known === undefined ? undefined : { known, index: 0 }
+  }
+
+  /** Ids that were not known. */
+  voided(index: number, ids: readonly string[]): void {
+    for (const id of ids) this.#runs.set(id, { index, known: { kind: 'void' } })
+    this.#pending.push({ index, consumerIds: [], producerId: -1n, runIds: ids })
   }
 
   /** The start of the log moves to `logStart`, never back. */
@@ -121,6 +143,8 @@ export class LeaderProjection {
       done++
       for (const id of entry.consumerIds)
         if (this.#cursors.get(id)?.index === entry.index) this.#cursors.delete(id)
+      for (const id of entry.runIds ?? [])
+        if (this.#runs.get(id)?.index === entry.index) this.#runs.delete(id)
       if (entry.producerId >= 0n && this.#sequences.get(entry.producerId)?.index === entry.index)
         this.#sequences.delete(entry.producerId)
     }

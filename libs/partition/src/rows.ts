@@ -1,3 +1,5 @@
+import type { MessageRun } from '@sluice/domain'
+
 /** What a consumer was given and when it asked, so that the same request again gets the same messages. */
 export interface CursorGrant {
   /** 16 bytes as 32 hex digits, chosen by the caller. */
@@ -77,4 +79,12 @@ export interface PartitionSnapshot {
   readonly logStart: number
   readonly cursors: readonly CursorRow[]
   readonly sequences: readonly SequenceRow[]
+  /** The newest batches whose messages can be recognised when they are sent again, oldest first. */
+  readonly runs?: readonly StoredRuns[]
+}
+
+/** What of a stored batch was sent under which id. */
+export interface StoredRuns {
+  readonly baseOffset: number
+  readonly runs: readonly MessageRun[]
 }

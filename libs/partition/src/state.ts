@@ -1,7 +1,8 @@
-import { readBatchHeader } from '@sluice/domain'
+import { type MessageRun, readBatchHeader, readRuns } from '@sluice/domain'
 import { invariant, unreachable } from '@sluice/foundation'
 import { type CursorOperation, decodePartitionCommand } from './command.js'
 import { type CursorOutcome, moveCursor, type Unread, unreadOf } from './cursor.js'
+import { DuplicateWindow, type KnownRun } from './duplicate-window.js'
 import { advanceSequence } from './producer-sequence.js'
 import type { CursorRow, PartitionDelta, PartitionSnapshot, SequenceRow, StoredBatch } from './rows.js'
 
@@ -12,6 +13,7 @@ export type Applied =
   | { readonly kind: 'appended'; readonly batch: StoredBatch }
   | { readonly kind: 'cursors'; readonly outcomes: readonly MoveOutcome[] }
   | { readonly kind: 'trimmed'; readonly logStart: number }
+  | { readonly kind: 'voided' }
 
 /** What a cursor operation was given: [from, to), behind `skipped` deleted messages that it never got. */
 export type MoveOutcome = Pick<CursorOutcome, 'from' | 'to' | 'skipped'>
@@ -27,6 +29,7 @@ export class PartitionState {
   #logStart: number
   readonly #cursors = new Map<number, CursorRow>()
   readonly #sequences = new Map<bigint, SequenceRow>()
+  readonly #duplicates = new DuplicateWindow()
 
   // What changed since the last drain.
   #drainedIndex: number
@@ -44,6 +47,7 @@ export class PartitionState {
     this.#drainedIndex = this.#appliedIndex
     for (const row of snapshot?.cursors ?? []) this.#cursors.set(row.consumerId, row)
     for (const row of snapshot?.sequences ?? []) this.#sequences.set(row.producerId, row)
+    for (const { baseOffset, runs } of snapshot?.runs ?? []) this.#remember(runs, baseOffset)
   }
 
   get appliedIndex(): number {
@@ -69,6 +73,16 @@ export class PartitionState {
     return this.#cursors.get(consumerId)
   }
 
+  /** What became of the messages that were sent under an id, as far as that is remembered. */
+  knownRun(id: string): KnownRun | undefined {
+    return this.#duplicates.get(id)
+  }
+
+  /** To be called once a minute: see `DuplicateWindow`. */
+  growOlder(): void {
+    this.#duplicates.grow()
+  }
+
   /** The consumer's next unread messages. */
   unread(consumerId: number): Unread {
     return unreadOf(this.#cursors.get(consumerId), this.#logStart)
@@ -91,6 +105,10 @@ export class PartitionState {
         return { kind: 'appended', batch: this.#append(index, term, command.batch) }
       case 'cursors':
         return { kind: 'cursors', outcomes: command.operations.map((operation) => this.#move(operation)) }
+      case 'void':
+        for (const id of command.ids)
+          if (this.#duplicates.get(id) === undefined) this.#duplicates.add(id, { kind: 'void' })
+        return { kind: 'voided' }
       case 'trim':
         return { kind: 'trimmed', logStart: this.#trim(command.logStart) }
       default:
@@ -160,6 +178,7 @@ export class PartitionState {
       bytes,
     }
     this.#nextOffset = batch.lastOffset + 1
+    this.#remember(readRuns(bytes), header.baseOffset)
     this.#batches.push(batch)
     this.#batchBytes += bytes.length
     if (header.producerId >= 0n) {
@@ -171,6 +190,11 @@ export class PartitionState {
       if (this.#sequences.size > REMEMBERED_PRODUCERS_MAX) this.#forgetOldestProducer()
     }
     return batch
+  }
+
+  #remember(runs: readonly MessageRun[], baseOffset: number): void {
+    for (const { id, at, first } of runs)
+      this.#duplicates.add(id, { kind: 'stored', baseOffset: baseOffset + first, at })
   }
 
   /** By record time, then id, both replicated: every replica forgets the same one, also after a restart. */

@@ -1,4 +1,4 @@
-import { readBatchHeader, recordPositions } from '@sluice/domain'
+import { packedRuns, readBatchHeader, recordPositions } from '@sluice/domain'
 import { invariant } from '@sluice/foundation'
 import type { StoredBatch } from '@sluice/partition'
 import { type RawBuilder, sql } from 'kysely'
@@ -9,6 +9,8 @@ export interface RunningTotals {
   readonly latestTimestamp: number
   readonly endBytes: number
 }
+
+const NO_RUNS = new Uint8Array(0)
 
 /** Rows of `record_batches` for one INSERT. */
 export class BatchRows {
@@ -67,9 +69,9 @@ export class BatchRows {
     const column = (of: (batch: StoredBatch) => number): Buffer => int8Array(batches.map(of))
     return sql`
       INSERT INTO record_batches (group_id, base_offset, last_offset, term, raft_index, base_timestamp,
-        max_timestamp, latest_timestamp, end_bytes, bytes, timestamp_deltas, key_starts, key_lengths, value_starts, value_lengths, slice)
+        max_timestamp, latest_timestamp, end_bytes, bytes, runs, timestamp_deltas, key_starts, key_lengths, value_starts, value_lengths, slice)
       SELECT group_id, base_offset, last_offset, term, raft_index, base_timestamp,
-        max_timestamp, latest_timestamp, end_bytes, bytes,
+        max_timestamp, latest_timestamp, end_bytes, bytes, nullif(runs, ''::bytea),
         (${int8Array(this.#timestampDeltas)}::bigint[])[slice_start:slice_end],
         (${int4Array(this.#keyStarts)}::integer[])[slice_start:slice_end],
         (${int4Array(this.#keyLengths)}::integer[])[slice_start:slice_end],
@@ -87,9 +89,10 @@ export class BatchRows {
         ${int8Array(this.#latestTimestamps)}::bigint[],
         ${int8Array(this.#endBytes)}::bigint[],
         ${byteaArray(batches.map((batch) => batch.bytes))}::bytea[],
+        ${byteaArray(batches.map((batch) => packedRuns(batch.bytes) ?? NO_RUNS))}::bytea[],
         ${int4Array(this.#sliceStarts)}::integer[],
         ${int4Array(this.#sliceEnds)}::integer[]
       ) AS row (group_id, base_offset, last_offset, term, raft_index, base_timestamp, max_timestamp,
-        latest_timestamp, end_bytes, bytes, slice_start, slice_end)`
+        latest_timestamp, end_bytes, bytes, runs, slice_start, slice_end)`
   }
 }

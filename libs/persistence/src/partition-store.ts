@@ -1,9 +1,16 @@
 import { invariant } from '@sluice/foundation'
-import type { CursorGrant, PartitionDelta, PartitionSnapshot, SequenceRow } from '@sluice/partition'
+import type {
+  CursorGrant,
+  PartitionDelta,
+  PartitionSnapshot,
+  SequenceRow,
+  StoredRuns,
+} from '@sluice/partition'
 import { sql } from 'kysely'
 import type { Database } from './database.js'
 import { sliceAt } from './batch-slices.js'
 import { writeDeltas } from './delta-writer.js'
+import { readStoredRuns } from './stored-runs.js'
 
 /** One read looks at this many batches at most, however small they are. */
 const READ_BATCHES_MAX = 1_024
@@ -25,7 +32,7 @@ export class PartitionStore {
 
   /** What the partition starts from; undefined when nothing of it was materialised. */
   async load(db: Database, groupId: number): Promise<StoredPartition | undefined> {
-    // One snapshot of the database for the three reads, whatever is written meanwhile.
+    // One snapshot of the database for all reads, whatever is written meanwhile.
     return db
       .transaction()
       .setIsolationLevel('repeatable read')
@@ -49,7 +56,9 @@ export class PartitionStore {
           .where('group_id', '=', groupId)
           .orderBy('producer_sequences.producer_id')
           .execute()
+        const runs = await readStoredRuns(transaction, groupId)
         return {
+          runs,
           appliedIndex: state.applied_index,
           appliedTerm: state.applied_term,
           nextOffset: state.next_offset,
@@ -69,6 +78,11 @@ export class PartitionStore {
           })),
         }
       })
+  }
+
+  /** Which of the partition's newest messages were sent under which id. */
+  runs(db: Database, groupId: number): Promise<readonly StoredRuns[]> {
+    return readStoredRuns(db, groupId)
   }
 
   /**

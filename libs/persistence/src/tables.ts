@@ -11,6 +11,7 @@ export interface Tables {
     latest_timestamp: number
     end_bytes: number
     bytes: Buffer
+    runs: Buffer | null
     timestamp_deltas: number[]
     key_starts: number[]
     key_lengths: number[]

@@ -74,6 +74,7 @@ describe('a partition', () => {
       appliedTerm: 4,
       nextOffset: 2,
       logStart: 0,
+      runs: [],
       cursors: [
         { consumerId: 7, cursor: 2, grants },
         { consumerId: 8, cursor: 2, grants },

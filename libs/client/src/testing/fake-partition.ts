@@ -1,10 +1,12 @@
 import {
   decodeAwaitCall,
+  decodeClaimCall,
   decodeFetchCall,
   decodeOffsetsCall,
   decodeProduceCall,
   decodeReleaseCall,
   decodeSeekCall,
+  encodeClaimAnswer,
   encodeFetchAnswer,
   encodeJson,
   encodeOffsetsAnswer,
@@ -18,6 +20,7 @@ import {
 import {
   BrokerError,
   decodeRecords,
+  readRuns,
   stampBatch,
   type StoredRecord,
   toOffset,
@@ -30,6 +33,7 @@ import {
   encodeAppend,
   encodeCursors,
   encodeTrim,
+  encodeVoid,
   LeaderProjection,
   PartitionState,
 } from '@sluice/partition'
@@ -76,6 +80,11 @@ export class FakePartition {
       }
       case RpcMethod.SEEK:
         return encodePosition(this.#seek(decodeSeekCall(payload)))
+      case RpcMethod.CLAIM: {
+        const { ids } = decodeClaimCall(payload)
+        this.#state.apply(++this.#index, 1, encodeVoid(ids))
+        return encodeClaimAnswer(ids.map((id) => this.#state.knownRun(id)!))
+      }
       case RpcMethod.RELEASE:
         this.#move({ kind: 'release', ...decodeReleaseCall(payload) })
         return encodeJson({})
@@ -112,6 +121,13 @@ export class FakePartition {
         component: 'broker',
         outcome: 'no',
       })
+    const repeated = new Map(
+      readRuns(batch).flatMap(({ id }, i) => {
+        const known = this.#state.knownRun(id)
+        return known === undefined ? [] : [[i, known] as const]
+      }),
+    )
+    if (plan.kind === 'append' && repeated.size > 0) return encodeProduceAnswer({ repeated })
     const duplicate = plan.kind === 'duplicate'
     if (!duplicate) {
       const command = encodeAppend(batch)

@@ -36,6 +36,8 @@ const READY_LINE = 'Sluice is ready'
 
 export interface ClusterOptions {
   readonly brokers?: number
+  /** More for the command line of `start`. */
+  readonly args?: readonly string[]
   readonly env?: NodeJS.ProcessEnv
 }
 
@@ -77,7 +79,8 @@ export class LocalCluster {
 
   /** Starts the supervisor and waits until the cluster says that it is ready. */
   async up(): Promise<void> {
-    const args = [CLI, 'start', '--brokers', String(this.#options.brokers ?? 3)]
+    const more = this.#options.args ?? []
+    const args = [CLI, 'start', '--brokers', String(this.#options.brokers ?? 3), ...more]
     const child = spawn(process.execPath, args, {
       env: {
         ...process.env,

@@ -18,12 +18,16 @@ export interface ClusterShape {
   readonly port: number
   readonly brokerCount: number
   readonly readManagerCount: number
+  readonly writeManagerCount: number
+  readonly loadBalancerCount: number
 }
 
 /** What the processes talk to each other on. Only the public address leaves the machine. */
 export const INTERNAL_HOST = '127.0.0.1'
 
-const writeManagerName = 'write-manager'
+/** The first of several has the name that the only one has: it finds its port and its log again. */
+const writeManagerName = (id: number): string => (id === 1 ? 'write-manager' : `write-manager-${id}`)
+const loadBalancerName = (id: number): string => (id === 1 ? 'load-balancer' : `load-balancer-${id}`)
 const brokerName = (id: number): string => `broker-${id}`
 const readManagerName = (id: number): string => `read-manager-${id}`
 
@@ -37,12 +41,22 @@ export function portWishes(shape: ClusterShape, before: ReadonlyMap<string, numb
   }
   return [
     ...ids(shape.brokerCount).map((id) => wish(brokerName(id), 7000 + id)),
-    wish(writeManagerName, 7101),
+    ...ids(shape.writeManagerCount).map((id) => wish(writeManagerName(id), 7100 + id)),
     ...ids(shape.readManagerCount).map((id) => wish(readManagerName(id), 7200 + id)),
+    ...ids(shape.loadBalancerCount)
+      .slice(1)
+      .map((id) => wish(loadBalancerName(id), Math.min(shape.port + id - 1, 65_535))),
   ]
 }
 
-/** Managers and load balancer: they follow the brokers, and wait for them when started first. */
+/** Where each load balancer listens; the first where the settings say. */
+function loadBalancerPorts(shape: ClusterShape, ports: ReadonlyMap<string, number>): number[] {
+  return ids(shape.loadBalancerCount).map((id) =>
+    id === 1 ? shape.port : portOf(ports, loadBalancerName(id)),
+  )
+}
+
+/** Managers and load balancers: they follow the brokers, and wait for them when started first. */
 export function planFront(
   shape: ClusterShape,
   ports: ReadonlyMap<string, number>,
@@ -52,25 +66,30 @@ export function planFront(
     .map((id) => `${INTERNAL_HOST}:${portOf(ports, brokerName(id))}`)
     .join(',')
   const shared = { SLUICE_CLUSTER_ID: shape.clusterId, SLUICE_BROKERS: brokers }
-  const writePort = portOf(ports, writeManagerName)
+  const writeManagers = ids(shape.writeManagerCount).map((id) => ({
+    id,
+    port: portOf(ports, writeManagerName(id)),
+  }))
   const readManagers = ids(shape.readManagerCount).map((id) => ({
     id,
     port: portOf(ports, readManagerName(id)),
   }))
   return [
-    internal(shape, {
-      name: writeManagerName,
-      kind: 'write-manager',
-      id: 1,
-      port: writePort,
-      script: scripts.writeManager,
-      env: {
-        ...shared,
-        WRITE_MANAGER_HOST: INTERNAL_HOST,
-        WRITE_MANAGER_PORT: String(writePort),
-        WRITE_MANAGER_ID: '1',
-      },
-    }),
+    ...writeManagers.map(({ id, port }) =>
+      internal(shape, {
+        name: writeManagerName(id),
+        kind: 'write-manager',
+        id,
+        port,
+        script: scripts.writeManager,
+        env: {
+          ...shared,
+          WRITE_MANAGER_HOST: INTERNAL_HOST,
+          WRITE_MANAGER_PORT: String(port),
+          WRITE_MANAGER_ID: String(id),
+        },
+      }),
+    ),
     ...readManagers.map(({ id, port }) =>
       internal(shape, {
         name: readManagerName(id),
@@ -86,25 +105,23 @@ export function planFront(
         },
       }),
     ),
-    {
-      name: 'load-balancer',
-      kind: 'load-balancer',
-      id: 1,
+    ...loadBalancerPorts(shape, ports).map((port, i) => ({
+      name: loadBalancerName(i + 1),
+      kind: 'load-balancer' as const,
+      id: i + 1,
       host: shape.host,
-      port: shape.port,
+      port,
       script: scripts.loadBalancer,
-      args: processMarks(shape.clusterId, 'load-balancer'),
+      args: processMarks(shape.clusterId, loadBalancerName(i + 1)),
       env: {
         SLUICE_CLUSTER_ID: shape.clusterId,
         LOAD_BALANCER_HOST: shape.host,
-        LOAD_BALANCER_PORT: String(shape.port),
-        LOAD_BALANCER_WRITE_MANAGERS: `http://${INTERNAL_HOST}:${writePort}`,
-        LOAD_BALANCER_READ_MANAGERS: readManagers
-          .map(({ port }) => `http://${INTERNAL_HOST}:${port}`)
-          .join(','),
+        LOAD_BALANCER_PORT: String(port),
+        LOAD_BALANCER_WRITE_MANAGERS: addressesOf(writeManagers),
+        LOAD_BALANCER_READ_MANAGERS: addressesOf(readManagers),
       },
       readyPath: '/health/ready',
-    },
+    })),
   ]
 }
 
@@ -161,6 +178,10 @@ export function planExtraBroker(
     // It is not ready to serve before it is added, and alive is all that can be waited for.
     readyPath: '/health/live',
   }
+}
+
+function addressesOf(managers: readonly { readonly port: number }[]): string {
+  return managers.map(({ port }) => `http://${INTERNAL_HOST}:${port}`).join(',')
 }
 
 function brokerEnv(port: number, dataDirectory: string, databaseUrl: string): Record<string, string> {

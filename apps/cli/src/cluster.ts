@@ -73,7 +73,7 @@ export class Cluster implements ProcessListener {
     ])
   }
 
-  /** Load balancer, managers, brokers, PostgreSQL; each step waits for the one before. May be called twice. */
+  /** Load balancers, managers, brokers, PostgreSQL; each step waits for the one before. May be called twice. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop()
     return this.#stopping

@@ -35,6 +35,11 @@ program
   .description('starts a whole cluster and runs it until Ctrl-C')
   .option('--brokers <number>', 'brokers (SLUICE_BROKER_COUNT, 3)')
   .option('--read-managers <number>', 'read managers (SLUICE_READ_MANAGER_COUNT, 2)')
+  .option('--write-managers <number>', 'write managers (SLUICE_WRITE_MANAGER_COUNT, 1)')
+  .option(
+    '--load-balancers <number>',
+    'load balancers (SLUICE_LOAD_BALANCER_COUNT, 1), on the public port and those behind it',
+  )
   .option('--port <number>', 'public port (SLUICE_PORT, 8080)')
   .option('--data-dir <path>', 'directory that holds everything (SLUICE_DATA_DIR, ./.sluice)')
   .action(async (flags: SettingsFlags) => {

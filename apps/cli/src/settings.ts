@@ -9,6 +9,9 @@ export interface ClusterSettings {
   readonly port: number
   readonly brokerCount: number
   readonly readManagerCount: number
+  readonly writeManagerCount: number
+  /** The first listens on `port`, the others on the ports behind it, as far as they are free. */
+  readonly loadBalancerCount: number
   /** Existing PostgreSQL servers to use; none for the one that comes along. */
   readonly databaseUrls: readonly string[]
   /** Start of the name of each broker's database; its number follows. */
@@ -25,6 +28,8 @@ export interface ClusterSettings {
 export interface SettingsFlags {
   readonly brokers?: string
   readonly readManagers?: string
+  readonly writeManagers?: string
+  readonly loadBalancers?: string
   readonly port?: string
   readonly dataDir?: string
 }
@@ -35,6 +40,8 @@ export function readSettings(env: NodeJS.ProcessEnv, flags: SettingsFlags): Clus
     ...env,
     ...(flags.brokers === undefined ? {} : { SLUICE_BROKER_COUNT: flags.brokers }),
     ...(flags.readManagers === undefined ? {} : { SLUICE_READ_MANAGER_COUNT: flags.readManagers }),
+    ...(flags.writeManagers === undefined ? {} : { SLUICE_WRITE_MANAGER_COUNT: flags.writeManagers }),
+    ...(flags.loadBalancers === undefined ? {} : { SLUICE_LOAD_BALANCER_COUNT: flags.loadBalancers }),
     ...(flags.port === undefined ? {} : { SLUICE_PORT: flags.port }),
     ...(flags.dataDir === undefined ? {} : { SLUICE_DATA_DIR: flags.dataDir }),
   })
@@ -44,6 +51,8 @@ export function readSettings(env: NodeJS.ProcessEnv, flags: SettingsFlags): Clus
     port: reader.integer('SLUICE_PORT', { min: 1, max: 65_535, fallback: 8080 }),
     brokerCount: reader.integer('SLUICE_BROKER_COUNT', { min: 1, max: 99, fallback: 3 }),
     readManagerCount: reader.integer('SLUICE_READ_MANAGER_COUNT', { min: 1, max: 99, fallback: 2 }),
+    writeManagerCount: reader.integer('SLUICE_WRITE_MANAGER_COUNT', { min: 1, max: 99, fallback: 1 }),
+    loadBalancerCount: reader.integer('SLUICE_LOAD_BALANCER_COUNT', { min: 1, max: 99, fallback: 1 }),
     databaseUrls: reader.parse(
       'SLUICE_DATABASE_URLS',
       parseDatabaseUrls,

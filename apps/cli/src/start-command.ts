@@ -68,7 +68,7 @@ export async function runCluster(
     const cluster = await startWithPorts({ ...parts, claims }, paths, before, signal, onStart)
     if (cluster === undefined) return
     try {
-      describe(parts, paths)
+      describe(parts, paths, cluster)
       terminal.showLogs()
       await aborted(signal)
       terminal.plain('stopping …')
@@ -119,6 +119,8 @@ async function startWithPorts(
     port: settings.port,
     brokerCount: settings.brokerCount,
     readManagerCount: settings.readManagerCount,
+    writeManagerCount: settings.writeManagerCount,
+    loadBalancerCount: settings.loadBalancerCount,
   }
   const had = portsOf(before?.processes ?? [])
   for (let attempt = 1; ; attempt += 1) {
@@ -179,12 +181,17 @@ function portsOf(processes: readonly ProcessEntry[]): Map<string, number> {
   return new Map(processes.flatMap(({ name, port }) => (port === null ? [] : [[name, port] as const])))
 }
 
-function describe({ settings, terminal }: StartParts, paths: DataPaths): void {
+function describe({ settings, terminal }: StartParts, paths: DataPaths, cluster: Cluster): void {
   const address = `http://${reachable(settings.host)}:${settings.port}`
+  const others = cluster
+    .entries()
+    .flatMap(({ kind, port }) => (kind === 'load-balancer' && port !== null ? [port] : []))
+    .filter((port) => port !== settings.port)
   const post = (path: string, body: string): string =>
     `curl ${address}${path} -H 'content-type: application/json' -d '${body}'`
   terminal.box([
     `Sluice is ready: ${address}`,
+    ...others.map((port) => `           and at: http://${reachable(settings.host)}:${port}`),
     '',
     post('/producer/register', '{"topic_name":"orders"}'),
     post('/producer/produce', '{"producer_id":1,"topic_name":"orders","message":"hello"}'),

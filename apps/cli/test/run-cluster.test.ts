@@ -41,6 +41,8 @@ async function parts(databases: DatabaseServer = world.databaseServer): Promise<
       port,
       brokerCount: 3,
       readManagerCount: 2,
+      writeManagerCount: 1,
+      loadBalancerCount: 1,
       databaseUrls: [],
       databasePrefix: 'sluice_broker_',
       ...shortTimes,
@@ -135,6 +137,31 @@ describe('a cluster', () => {
       LOAD_BALANCER_WRITE_MANAGERS: `http://127.0.0.1:${portOf('write-manager')}`,
       LOAD_BALANCER_READ_MANAGERS: `http://127.0.0.1:${portOf('read-manager-1')},http://127.0.0.1:${portOf('read-manager-2')}`,
     })
+  })
+
+  test('runs managers and load balancers in several copies, each told of all it needs', async () => {
+    const given = await parts()
+    const settings = { ...given.settings, writeManagerCount: 2, loadBalancerCount: 2 }
+    await start({ ...given, settings })
+    const { processes } = state()
+    const named = (name: string) => processes.find((entry) => entry.name === name)!
+    const writePorts = ['write-manager', 'write-manager-2'].map((name) => named(name).port!)
+    for (const name of ['load-balancer', 'load-balancer-2']) {
+      const response = await fetch(`http://127.0.0.1:${named(name).port}/env`)
+      const { env } = (await response.json()) as { env: Record<string, string> }
+      expect(env).toMatchObject({
+        LOAD_BALANCER_PORT: String(named(name).port),
+        LOAD_BALANCER_WRITE_MANAGERS: writePorts.map((port) => `http://127.0.0.1:${port}`).join(','),
+      })
+    }
+    expect(named('load-balancer')).toMatchObject({ id: 1, port: settings.port })
+    expect(named('load-balancer-2')).toMatchObject({ kind: 'load-balancer', id: 2 })
+    expect(new Set(processes.map(({ port }) => port)).size).toBe(processes.length)
+    expect(world.printed).toContain(`and at: http://127.0.0.1:${named('load-balancer-2').port}`)
+    const all = pids()
+    stop.abort()
+    await running
+    expect(all.filter(isAlive)).toEqual([])
   })
 
   test('brings a process back that was killed, and keeps the state file true', async () => {

@@ -10,6 +10,8 @@ describe('the settings', () => {
       port: 8080,
       brokerCount: 3,
       readManagerCount: 2,
+      writeManagerCount: 1,
+      loadBalancerCount: 1,
       databaseUrls: [],
       databasePrefix: 'sluice_broker_',
       restartDelayMs: 1000,
@@ -20,8 +22,11 @@ describe('the settings', () => {
 
   test('come from the command line before the environment', () => {
     const env = { SLUICE_PORT: '1', SLUICE_BROKER_COUNT: '4', SLUICE_DATA_DIR: '/env' }
-    expect(readSettings(env, { port: '9000', dataDir: '/flag' })).toMatchObject({
+    const flags = { port: '9000', dataDir: '/flag', writeManagers: '2', loadBalancers: '3' }
+    expect(readSettings(env, flags)).toMatchObject({
       port: 9000,
+      writeManagerCount: 2,
+      loadBalancerCount: 3,
       brokerCount: 4,
       dataDirectory: '/flag',
     })

@@ -11,6 +11,8 @@ export interface NodeIdentity {
   readonly clusterId: string
   /** 0 until the broker belongs to a cluster. */
   readonly brokerId: number
+  /** How often this broker was started: Raft tells the processes of one node apart by it. */
+  readonly starts: number
   /** Where other brokers were when it was last known; where to ask after a restart. */
   readonly brokers: readonly BrokerAddress[]
 }
@@ -31,7 +33,13 @@ export async function openIdentity(dataDirectory: string): Promise<NodeIdentity>
     text = await readFile(file, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    const identity = { nodeUuid: randomBytes(16).toString('hex'), clusterId: '', brokerId: 0, brokers: [] }
+    const identity = {
+      nodeUuid: randomBytes(16).toString('hex'),
+      clusterId: '',
+      brokerId: 0,
+      starts: 0,
+      brokers: [],
+    }
     await saveIdentity(dataDirectory, identity)
     return identity
   }
@@ -66,16 +74,19 @@ function parseIdentity(text: string, file: string): NodeIdentity {
       cause,
     })
   }
-  const { nodeUuid, clusterId, brokerId, brokers } = (value ?? {}) as Record<string, unknown>
+  const { nodeUuid, clusterId, brokerId, starts = 0, brokers } = (value ?? {}) as Record<string, unknown>
   if (
     typeof nodeUuid !== 'string' ||
     !/^[0-9a-f]{32}$/.test(nodeUuid) ||
     typeof clusterId !== 'string' ||
-    typeof brokerId !== 'number' ||
-    !Number.isSafeInteger(brokerId) ||
-    brokerId < 0 ||
+    !isCount(brokerId) ||
+    !isCount(starts) ||
     !Array.isArray(brokers)
   )
     throw new NodeIdentityError(`${file} is no broker identity: restore it, or use an empty directory`)
-  return { nodeUuid, clusterId, brokerId, brokers: brokers.map(toBrokerAddress) }
+  return { nodeUuid, clusterId, brokerId, starts, brokers: brokers.map(toBrokerAddress) }
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }

@@ -336,7 +336,8 @@ export class PartitionReplica implements StateMachine {
       this.#pending.applied(entry.index, entry.term, applied)
       return
     }
-    this.#state.skip(entry.index, entry.term)
+    const configuration = entry.kind === EntryKind.CONFIGURATION ? entry.data : undefined
+    this.#state.skip(entry.index, entry.term, configuration)
     // The leader's own first entry, which is no command: from here on it knows everything that earlier
     // leaders committed.
     if (this.#role === Role.LEADER && entry.term === this.#term)

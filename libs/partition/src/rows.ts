@@ -69,6 +69,8 @@ export interface PartitionDelta {
   readonly cursors: readonly CursorRow[]
   readonly sequences: readonly SequenceRow[]
   readonly expiredSequences: readonly bigint[]
+  /** The Raft configuration that came with it, encoded; absent when it brought none. */
+  readonly configuration?: Uint8Array
 }
 
 /** What a partition starts from after a restart. */

@@ -38,6 +38,7 @@ export class PartitionState {
   readonly #movedCursors = new Set<number>()
   readonly #movedSequences = new Set<bigint>()
   readonly #expiredSequences = new Set<bigint>()
+  #configuration: Uint8Array | undefined
 
   constructor(snapshot?: PartitionSnapshot) {
     this.#appliedIndex = snapshot?.appliedIndex ?? 0
@@ -92,9 +93,13 @@ export class PartitionState {
     return this.#sequences.get(producerId)
   }
 
-  /** Takes an entry that says nothing to partitions, such as a new leader's first. */
-  skip(index: number, term: number): void {
+  /**
+   * Takes an entry that says nothing to partitions, such as a new leader's first.
+   * @param configuration of the Raft group, when the entry brings one: kept for a log that is lost
+   */
+  skip(index: number, term: number, configuration?: Uint8Array): void {
     this.#advance(index, term)
+    this.#configuration = configuration ?? this.#configuration
   }
 
   apply(index: number, term: number, bytes: Uint8Array): Applied {
@@ -135,7 +140,9 @@ export class PartitionState {
       cursors: Array.from(this.#movedCursors, (id) => this.#cursors.get(id)!),
       sequences: Array.from(this.#movedSequences, (id) => this.#sequences.get(id)!),
       expiredSequences: [...this.#expiredSequences],
+      ...(this.#configuration === undefined ? {} : { configuration: this.#configuration }),
     }
+    this.#configuration = undefined
     this.#drainedIndex = this.#appliedIndex
     this.#batches = []
     this.#batchBytes = 0

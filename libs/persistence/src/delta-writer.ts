@@ -120,9 +120,9 @@ async function writeStates(
   // The condition guards a first delta too, whose row could not be locked: two writers of it meet here.
   const { rows } = await sql<{ group_id: number }>`
     INSERT INTO partition_state AS state (group_id, topic, number, applied_index, applied_term, next_offset,
-      log_start, latest_timestamp, end_bytes, slice)
+      log_start, latest_timestamp, end_bytes, slice, log_configuration)
     SELECT row.group_id, row.topic, row.number, row.applied_index, row.applied_term, row.next_offset,
-      row.log_start, row.latest_timestamp, row.end_bytes, row.slice
+      row.log_start, row.latest_timestamp, row.end_bytes, row.slice, row.log_configuration
     FROM unnest(
       ${deltas.map((delta) => delta.groupId)}::integer[],
       ${deltas.map((delta) => delta.topic)}::text[],
@@ -133,9 +133,10 @@ async function writeStates(
       ${deltas.map((delta) => delta.logStart)}::bigint[],
       ${deltas.map((delta) => totals.get(delta.groupId)?.latestTimestamp ?? null)}::bigint[],
       ${deltas.map((delta) => totals.get(delta.groupId)?.endBytes ?? 0)}::bigint[],
-      ${deltas.map((delta) => totals.get(delta.groupId)?.slice ?? null)}::integer[]
+      ${deltas.map((delta) => totals.get(delta.groupId)?.slice ?? null)}::integer[],
+      ${deltas.map(({ configuration }) => (configuration === undefined ? null : Buffer.from(configuration)))}::bytea[]
     ) AS row (group_id, topic, number, applied_index, applied_term, next_offset, log_start, latest_timestamp,
-      end_bytes, slice)
+      end_bytes, slice, log_configuration)
     ON CONFLICT (group_id) DO UPDATE SET
       applied_index = excluded.applied_index,
       applied_term = excluded.applied_term,
@@ -143,7 +144,8 @@ async function writeStates(
       log_start = excluded.log_start,
       latest_timestamp = excluded.latest_timestamp,
       end_bytes = excluded.end_bytes,
-      slice = excluded.slice
+      slice = excluded.slice,
+      log_configuration = coalesce(excluded.log_configuration, state.log_configuration)
     WHERE state.applied_index = (
       (${deltas.map((delta) => delta.previousIndex)}::bigint[])
       [array_position(${deltas.map((delta) => delta.groupId)}::integer[], state.group_id)])

@@ -134,7 +134,11 @@ export class PartitionSnapshots {
         await writeDeltas(transaction, [deltaOf(base, state, previousIndex, [])])
       await transaction
         .updateTable('partition_state')
-        .set({ configuration: Buffer.from(configuration), applied_term: appliedTerm })
+        .set({
+          configuration: Buffer.from(configuration),
+          log_configuration: Buffer.from(configuration),
+          applied_term: appliedTerm,
+        })
         .where('group_id', '=', groupId)
         .execute()
     })

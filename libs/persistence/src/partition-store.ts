@@ -20,6 +20,8 @@ const TIME_MAX_MS = 8_640_000_000_000_000
 export interface StoredPartition extends PartitionSnapshot {
   /** The Raft configuration at `appliedIndex` when it was restored from a snapshot, encoded. */
   readonly configuration?: Uint8Array
+  /** The Raft configuration in force at `appliedIndex`, encoded; absent when no entry has brought one. */
+  readonly logConfiguration?: Uint8Array
 }
 
 /** Partitions in PostgreSQL: what was materialised of them. Keeps nothing itself. */
@@ -39,7 +41,14 @@ export class PartitionStore {
       .execute(async (transaction) => {
         const state = await transaction
           .selectFrom('partition_state')
-          .select(['applied_index', 'applied_term', 'next_offset', 'log_start', 'configuration'])
+          .select([
+            'applied_index',
+            'applied_term',
+            'next_offset',
+            'log_start',
+            'configuration',
+            'log_configuration',
+          ])
           .where('group_id', '=', groupId)
           .executeTakeFirst()
         if (state === undefined) return undefined
@@ -64,6 +73,7 @@ export class PartitionStore {
           nextOffset: state.next_offset,
           logStart: state.log_start,
           ...(state.configuration === null ? {} : { configuration: state.configuration }),
+          ...(state.log_configuration === null ? {} : { logConfiguration: state.log_configuration }),
           cursors: cursors.map((row) => ({
             consumerId: row.consumer_id,
             cursor: row.cursor,

@@ -33,6 +33,7 @@ export interface Tables {
     end_bytes: number
     slice: number | null
     configuration: Buffer | null
+    log_configuration: Buffer | null
   }
   consumer_cursors: {
     group_id: number

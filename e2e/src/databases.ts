@@ -25,16 +25,41 @@ async function countMessages(
   brokerId: number,
   topics: readonly string[],
 ): Promise<number> {
-  const url = new URL(cluster.postgresUrl)
-  url.pathname = `/sluice_broker_${brokerId}`
-  const client = new pg.Client({ connectionString: url.href })
-  await client.connect()
-  try {
+  return withDatabase(cluster, brokerId, async (client) => {
     const { rows } = await client.query<{ count: string }>(
       'SELECT count(*) FROM messages WHERE topic = ANY($1)',
       [topics],
     )
     return Number(rows[0]!.count)
+  })
+}
+
+/** Messages in one broker's database; a partition of which there is nothing is left out. */
+export async function messagesByPartition(
+  cluster: LocalCluster,
+  brokerId: number,
+  topic: string,
+): Promise<Map<string, number>> {
+  return withDatabase(cluster, brokerId, async (client) => {
+    const { rows } = await client.query<{ partition: string; count: string }>(
+      'SELECT partition, count(*) FROM messages WHERE topic = $1 GROUP BY partition',
+      [topic],
+    )
+    return new Map(rows.map((row) => [row.partition, Number(row.count)]))
+  })
+}
+
+async function withDatabase<T>(
+  cluster: LocalCluster,
+  brokerId: number,
+  run: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const url = new URL(cluster.postgresUrl)
+  url.pathname = `/sluice_broker_${brokerId}`
+  const client = new pg.Client({ connectionString: url.href })
+  await client.connect()
+  try {
+    return await run(client)
   } finally {
     await client.end()
   }

@@ -69,6 +69,11 @@ export class LocalCluster {
     return cluster
   }
 
+  /** What its processes are told on top of this process' own environment. */
+  get env(): NodeJS.ProcessEnv {
+    return { SLUICE_PORT: String(this.port), SLUICE_DATA_DIR: this.dataDirectory, ...this.#options.env }
+  }
+
   get supervisorPid(): number {
     return this.#supervisor?.pid ?? 0
   }
@@ -82,12 +87,7 @@ export class LocalCluster {
     const more = this.#options.args ?? []
     const args = [CLI, 'start', '--brokers', String(this.#options.brokers ?? 3), ...more]
     const child = spawn(process.execPath, args, {
-      env: {
-        ...process.env,
-        SLUICE_PORT: String(this.port),
-        SLUICE_DATA_DIR: this.dataDirectory,
-        ...this.#options.env,
-      },
+      env: { ...process.env, ...this.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#supervisor = child

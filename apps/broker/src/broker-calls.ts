@@ -1,4 +1,5 @@
 import {
+  type BrokerStatus,
   decodeAwaitCall,
   decodeClaimCall,
   decodeFetchCall,
@@ -36,6 +37,7 @@ export class BrokerCalls {
     readonly metadata: MetadataReplica | undefined
     readonly activity: ActivityGatherer
     readonly copies: DatabaseCopies
+    readonly status: () => Promise<BrokerStatus>
   }
 
   constructor(parts: {
@@ -44,6 +46,7 @@ export class BrokerCalls {
     readonly metadata: MetadataReplica | undefined
     readonly activity: ActivityGatherer
     readonly copies: DatabaseCopies
+    readonly status: () => Promise<BrokerStatus>
   }) {
     this.#parts = parts
   }
@@ -84,6 +87,8 @@ export class BrokerCalls {
           })
         this.#parts.activity.report(decodeJson(payload))
         return encodeJson({})
+      case RpcMethod.BROKER_STATUS:
+        return encodeJson(await this.#status())
       default:
         throw new BrokerError('INVALID_REQUEST', `a call of unknown number ${method}`)
     }
@@ -141,6 +146,14 @@ export class BrokerCalls {
     if (typeof from !== 'number' || !Number.isSafeInteger(from) || from < 0 || typeof waitMs !== 'number')
       throw new BrokerError('INVALID_REQUEST', 'a follower tells from where and how long it waits')
     return encodeJson(await this.#metadata().follow(from, Math.min(Math.max(waitMs, 0), WAIT_MS_MAX)))
+  }
+
+  async #status(): Promise<BrokerStatus> {
+    try {
+      return await this.#parts.status()
+    } catch (error) {
+      throw storageFailure(error)
+    }
   }
 
   #replica(groupId: number): PartitionReplica {

@@ -1,7 +1,7 @@
 import { BrokerLinks, MetadataFollower } from '@sluice/client'
 import { BrokerError, METADATA_GROUP } from '@sluice/domain'
 import { type Clock, Closers, delay, type Random, toError } from '@sluice/foundation'
-import { DEFAULT_SETTINGS } from '@sluice/metadata'
+import { DEFAULT_SETTINGS, isLeaving } from '@sluice/metadata'
 import {
   BatchSlices,
   type Database,
@@ -26,6 +26,8 @@ import { ActivityGatherer } from './activity-gatherer.js'
 import type { BrokerAddress } from './broker-address.js'
 import { BrokerCalls } from './broker-calls.js'
 import { BrokerPeers, nodeName } from './broker-peers.js'
+import { brokerStatus } from './broker-status.js'
+import { ClusterBalancer } from './cluster-balancer.js'
 import type { BrokerConfig } from './config.js'
 import { DatabaseCopies } from './database-copies.js'
 import { DatabaseRecovery } from './database-recovery.js'
@@ -40,6 +42,7 @@ import { FollowingSource, type MetadataSource, VotingSource } from './metadata-s
 import { PartitionReader } from './partition-reader.js'
 import type { PartitionReplica } from './partition-replica.js'
 import { PartitionService } from './partition-service.js'
+import { ReplicaMover } from './replica-mover.js'
 import { RetentionKeeper } from './retention-keeper.js'
 import { groupUuid, ReplicaSet } from './replica-set.js'
 
@@ -90,6 +93,8 @@ export class ClusterMember {
   readonly #metadata: MetadataReplica | undefined
   readonly #metadataMaterialiser: MetadataMaterialiser | undefined
   readonly #source: MetadataSource
+  readonly #mover: ReplicaMover
+  readonly #balancer: ClusterBalancer
   readonly #closers = new Closers()
   readonly #stopped = new AbortController()
   #seenVersion = -1
@@ -97,6 +102,7 @@ export class ClusterMember {
   private constructor(
     parts: MemberParts,
     metadata: { readonly replica: MetadataReplica; readonly store: MetadataStore } | undefined,
+    dropped: Map<number, number>,
   ) {
     this.#parts = parts
     const { config, clusterId, brokerId, database, clock, random, logger } = parts
@@ -135,7 +141,10 @@ export class ClusterMember {
     this.replicas = new ReplicaSet({
       brokerId,
       host: this.host,
-      store: { load: (groupId) => store.load(database, groupId) },
+      store: {
+        load: (groupId) => store.load(database, groupId),
+        drop: (groupId, moveId) => store.drop(database, groupId, moveId),
+      },
       limits: {
         unmaterialisedBytesMax: config.unmaterialisedBytesMax,
         recentBytesMax: config.recentBytesMax,
@@ -143,6 +152,9 @@ export class ClusterMember {
       owner: this.materialiser,
       snapshots: copies,
       recovery: this.recovery,
+      removeReceived: (groupId) => parts.snapshots.removeGroup(groupId as RaftGroupId),
+      logDurable: () => new Promise((resolve) => parts.wal.append([], resolve)),
+      dropped,
       clusterId,
       logger,
     })
@@ -200,6 +212,12 @@ export class ClusterMember {
     this.#closers.add('database watch', () => watch.stop())
     retention.start()
     this.#closers.add('retention', () => retention.stop())
+    this.#mover = new ReplicaMover({
+      propose: (command) => this.#source.propose(command),
+      now: () => clock.now(),
+      logger,
+    })
+    this.#balancer = new ClusterBalancer({ clock, logger })
     this.calls = new BrokerCalls({
       replicas: this.replicas,
       service: new PartitionService(
@@ -211,6 +229,12 @@ export class ClusterMember {
       metadata: this.#metadata,
       activity: this.#activity,
       copies: this.#copies(copies),
+      status: () =>
+        brokerStatus({
+          dataDirectory: config.dataDirectory,
+          replicas: this.replicas.all(),
+          batchBytes: () => store.batchBytes(database),
+        }),
     })
   }
 
@@ -222,7 +246,7 @@ export class ClusterMember {
     const store = new MetadataStore()
     const start = voters.includes(parts.brokerId) ? await loadMetadata(parts, store) : undefined
     const metadata = start === undefined ? undefined : { replica: new MetadataReplica(start.stored), store }
-    const member = new ClusterMember(parts, metadata)
+    const member = new ClusterMember(parts, metadata, await new PartitionStore().dropped(parts.database))
     member.#peers.update(parts.brokers)
     if (metadata !== undefined) member.#openMetadata(metadata.replica, voters, start?.snapshot)
     member.#source.onChange(() => member.#metadataChanged())
@@ -312,17 +336,38 @@ export class ClusterMember {
 
   async #choresOf(round: number): Promise<void> {
     if (round % TIDY_EVERY === 0) {
-      returnLeaderships(this.replicas.all(), this.#parts.brokerId)
+      const { state } = this.#source
+      returnLeaderships(this.replicas.all(), {
+        self: this.#parts.brokerId,
+        mayLead: (id) => {
+          const broker = state.broker(id)
+          return broker?.state !== 'maintenance' && (broker === undefined || !isLeaving(broker))
+        },
+      })
       this.#compact()
     }
     await this.#introduce()
+    if (this.#source.ready) {
+      await this.#confirmDropped()
+      await this.#mover.round(this.replicas.all())
+    }
     if (this.#source.ready && round % ALIVE_EVERY === 0) await this.#source.reportAlive()
-    if (this.#metadata !== undefined && round % TIDY_EVERY === 0) await this.#activity.decide(this.#metadata)
+    if (this.#metadata !== undefined && round % TIDY_EVERY === 0) {
+      await this.#activity.decide(this.#metadata)
+      await this.#balancer.round(this.#metadata)
+    }
+  }
+
+  async #confirmDropped(): Promise<void> {
+    const { brokerId, clock } = this.#parts
+    for (const groupId of this.replicas.unconfirmed)
+      await this.#source.propose({ kind: 'replica-dropped', at: clock.now(), groupId, brokerId })
   }
 
   /** Founds the cluster when nobody has, and says where this broker is when that has changed. */
   async #introduce(): Promise<void> {
     const { clusterId, brokerId, nodeUuid, address, founders, config, clock } = this.#parts
+    const { rack } = config
     const at = clock.now()
     if (this.#metadata?.serving === true && this.#metadata.state.clusterId === '') {
       const brokers = founders.map((broker) => ({ ...broker, uuid: '' }))
@@ -333,8 +378,8 @@ export class ClusterMember {
     const known = this.#source.state.broker(brokerId)
     if (known === undefined) return
     const { host, port } = address
-    if (known.host === host && known.port === port && known.uuid === nodeUuid) return
-    await this.#source.propose({ kind: 'update-broker', at, id: brokerId, host, port, uuid: nodeUuid })
+    if (known.host === host && known.port === port && known.uuid === nodeUuid && known.rack === rack) return
+    await this.#source.propose({ kind: 'update-broker', at, id: brokerId, host, port, uuid: nodeUuid, rack })
   }
 
   /** The database is not where the replica left it: what it has, and the log, and others, know better. */

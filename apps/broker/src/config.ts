@@ -32,6 +32,8 @@ export interface BrokerConfig {
   /** An actor that was silent for so long is dead. Milliseconds. */
   readonly deadAfterMs: number
   readonly replicationFactor: number
+  /** Replicas of a partition are put on different racks where possible; empty: no matter. */
+  readonly rack: string
   readonly logLevel: string
 }
 
@@ -78,6 +80,7 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
     }),
     deadAfterMs: reader.integer('SLUICE_DEAD_AFTER_MS', { min: 1000, max: 86_400_000, fallback: 300_000 }),
     replicationFactor: reader.integer('SLUICE_REPLICATION_FACTOR', { min: 1, max: 9, fallback: 3 }),
+    rack: reader.string('BROKER_RACK', { fallback: '' }),
     logLevel: reader.choice('SLUICE_LOG_LEVEL', LOG_LEVELS, 'info'),
   }
   const given = [config.clusterId !== '', config.brokerId !== 0, config.bootstrap.length > 0]

@@ -45,7 +45,10 @@ export class DatabaseRecovery {
   readonly #parts: DatabaseRecoveryParts
   readonly #stopped = new AbortController()
   readonly #recoveries = new Map<number, Recovery>()
-  readonly #running = new Set<Promise<void>>()
+  readonly #running = new Map<
+    number,
+    { readonly controller: AbortController; readonly ended: Promise<void> }
+  >()
 
   constructor(parts: DatabaseRecoveryParts) {
     this.#parts = parts
@@ -83,27 +86,35 @@ export class DatabaseRecovery {
     }
     this.#recoveries.set(groupId, recovery)
     logger.error(recovery, 'the database has lost data: the partition is copied from another broker')
-    const run = this.#recover(info).then((isDone) => {
+    const controller = new AbortController()
+    const signal = AbortSignal.any([controller.signal, this.#stopped.signal])
+    const ended = this.#recover(info, signal).then((isDone) => {
       this.#recoveries.delete(groupId)
-      this.#running.delete(run)
+      this.#running.delete(groupId)
       if (isDone) done()
     })
-    this.#running.add(run)
+    this.#running.set(groupId, { controller, ended })
+  }
+
+  /** The partition is not needed here any more; resolves when nothing of it goes into the database. */
+  async cancel(groupId: number): Promise<void> {
+    const running = this.#running.get(groupId)
+    running?.controller.abort(new Error('the partition was moved away'))
+    await running?.ended
   }
 
   async stop(): Promise<void> {
     this.#stopped.abort(new Error('the broker stops'))
-    await Promise.all(this.#running)
+    await Promise.all(Array.from(this.#running.values(), ({ ended }) => ended))
   }
 
-  async #recover(info: PartitionInfo): Promise<boolean> {
-    const { signal } = this.#stopped
+  async #recover(info: PartitionInfo, signal: AbortSignal): Promise<boolean> {
     const peers = info.replicas.filter((id) => id !== this.#parts.brokerId)
     for (let attempt = 0; !signal.aborted; attempt++) {
       const peer = peers[attempt % peers.length]
       try {
         if (peer === undefined) throw new Error('the partition has no other replica')
-        await this.#copyFrom(peer, info)
+        await this.#copyFrom(peer, info, signal)
         return true
       } catch (error) {
         const failure = error instanceof Error ? error.message : String(error)
@@ -119,11 +130,11 @@ export class DatabaseRecovery {
     return false
   }
 
-  async #copyFrom(peer: number, info: PartitionInfo): Promise<void> {
+  async #copyFrom(peer: number, info: PartitionInfo, signal: AbortSignal): Promise<void> {
     const { linkTo, snapshots, logOf, logger } = this.#parts
     const link = linkTo(peer)
     if (link === undefined) throw new Error(`the address of broker ${peer} is not known`)
-    const source = await openRemoteCopy(link, info.groupId, this.#stopped.signal)
+    const source = await openRemoteCopy(link, info.groupId, signal)
     const needed = logOf(info.groupId)?.compactedIndex ?? 0
     if (source.meta.index < needed)
       throw new Error(`broker ${peer} has it up to ${source.meta.index}, the log begins behind ${needed}`)

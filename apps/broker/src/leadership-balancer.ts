@@ -6,15 +6,21 @@ const TRANSFERS_PER_ROUND = 4
 
 /**
  * Gives leaderships back: a partition is led by its preferred leader whenever that one is there and has
- * the whole log. Called once a second.
+ * the whole log. Where it may not lead, as in maintenance, the next that may takes its place.
+ * Called once a second.
  */
-export function returnLeaderships(replicas: Iterable<PartitionReplica>, brokerId: number): number {
+export function returnLeaderships(
+  replicas: Iterable<PartitionReplica>,
+  brokers: { readonly self: number; readonly mayLead: (brokerId: number) => boolean },
+): number {
   let started = 0
-  for (const replica of replicas) {
-    const preferred = replica.info.replicas[0]!
-    if (preferred === brokerId || !replica.group.isLeader) continue
-    if (!isCaughtUp(replica.group, preferred)) continue
-    if (replica.group.transferLeadership(preferred as number as NodeId)) started++
+  for (const { info, group } of replicas) {
+    if (!group.isLeader) continue
+    const eligible = info.replicas.filter((id) => brokers.mayLead(id))
+    const heirs = brokers.mayLead(brokers.self) ? eligible.slice(0, 1) : eligible
+    const heir = heirs.find((id) => id === brokers.self || isCaughtUp(group, id))
+    if (heir === undefined || heir === brokers.self) continue
+    if (group.transferLeadership(heir as number as NodeId)) started++
     if (started === TRANSFERS_PER_ROUND) break
   }
   return started

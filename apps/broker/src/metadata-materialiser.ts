@@ -81,6 +81,11 @@ export class MetadataMaterialiser {
     for (const consumer of changes.consumers) this.#changes.consumers.set(String(consumer.id), consumer)
     for (const check of changes.healthChecks)
       this.#changes.healthChecks.set(`${check.type} ${check.id}`, check)
+    for (const id of changes.removedBrokers) {
+      this.#changes.brokers.delete(String(id))
+      this.#changes.healthChecks.delete(`broker ${id}`)
+      this.#changes.removedBrokers.set(String(id), id)
+    }
     this.#wake()
   }
 
@@ -151,13 +156,14 @@ function empty(): Gathered {
     producers: new Map(),
     consumers: new Map(),
     healthChecks: new Map(),
+    removedBrokers: new Map(),
   }
 }
 
 /** Everything there is, as changes. */
 export function allOf(snapshot: MetadataSnapshot): MetadataChanges {
   const { brokers, topics, producers, consumers, healthChecks } = snapshot
-  return { brokers, topics, partitions: [], producers, consumers, healthChecks }
+  return { brokers, topics, partitions: [], producers, consumers, healthChecks, removedBrokers: [] }
 }
 
 function rowsOf(gathered: Gathered): MetadataChanges {
@@ -168,5 +174,6 @@ function rowsOf(gathered: Gathered): MetadataChanges {
     producers: [...gathered.producers.values()],
     consumers: [...gathered.consumers.values()],
     healthChecks: [...gathered.healthChecks.values()],
+    removedBrokers: [...gathered.removedBrokers.values()],
   }
 }

@@ -128,8 +128,12 @@ export class MetadataReplica implements StateMachine {
     throw this.#notLeader()
   }
 
-  /** What a follower that has everything up to `from` lacks; waits up to `waitMs` when that is nothing. */
+  /**
+   * What a follower that has everything up to `from` lacks; waits up to `waitMs` when that is nothing.
+   * @throws BrokerError NOT_LEADER when this broker knows no leader, so that it may be behind for long
+   */
   async follow(from: number, waitMs: number): Promise<News> {
+    if (this.#leading.leader === 0) throw this.#notLeader()
     if (from >= this.#appliedIndex && waitMs > 0) await this.#waiters.wait(from, waitMs)
     if (from < this.#newsFrom)
       return { snapshot: this.state.toJSON(), entries: [], version: this.#appliedIndex }

@@ -76,7 +76,7 @@ export interface RepeatedRuns {
 
 /** One replica of a partition: its state, its newest batches, and what its leader has promised. */
 export class PartitionReplica implements StateMachine {
-  readonly info: PartitionInfo
+  #info: PartitionInfo
   #state: PartitionState
   #recent = new RecentBatches()
   readonly #snapshots: ReplicaSnapshots
@@ -84,6 +84,7 @@ export class PartitionReplica implements StateMachine {
   readonly #owner: ReplicaOwner
   readonly #pending = new PendingProposals<Applied>()
   readonly #waiters = new EndWaiters()
+  #restoring: Promise<void> = Promise.resolve()
   #group: RaftGroup | undefined
   #leader = 0
   #role: Role = Role.FOLLOWER
@@ -101,7 +102,7 @@ export class PartitionReplica implements StateMachine {
     readonly owner: ReplicaOwner
     readonly snapshots: ReplicaSnapshots
   }) {
-    this.info = parts.info
+    this.#info = parts.info
     this.#state = new PartitionState(parts.snapshot)
     this.#limits = parts.limits
     this.#owner = parts.owner
@@ -118,6 +119,15 @@ export class PartitionReplica implements StateMachine {
   get group(): RaftGroup {
     invariant(this.#group !== undefined, 'the replica is attached to its group')
     return this.#group
+  }
+
+  get info(): PartitionInfo {
+    return this.#info
+  }
+
+  /** The metadata has news about the partition. */
+  changed(info: PartitionInfo): void {
+    this.#info = info
   }
 
   get appliedIndex(): number {
@@ -311,7 +321,18 @@ export class PartitionReplica implements StateMachine {
   }
 
   /** Takes a peer's snapshot: the database first, so that memory never is ahead of what a restart finds. */
-  async restore(source: SnapshotSource): Promise<void> {
+  restore(source: SnapshotSource): Promise<void> {
+    const restoring = this.#restore(source)
+    this.#restoring = restoring.catch(() => undefined)
+    return restoring
+  }
+
+  /** Resolves when no snapshot is being put into the database. */
+  restored(): Promise<void> {
+    return this.#restoring
+  }
+
+  async #restore(source: SnapshotSource): Promise<void> {
     const { meta }: { readonly meta: SnapshotMeta } = source
     const state = await this.#owner.exclusively(this, () => this.#snapshots.restore(this.info, source))
     invariant(state.appliedIndex === meta.index, 'a snapshot is of the index that it says')

@@ -22,6 +22,10 @@ const INFO: PartitionInfo = {
   number: 1,
   name: 'orders.1',
   replicas: [1 as BrokerId],
+  founders: [1 as BrokerId],
+  moveId: 0,
+  departing: [],
+  departed: [],
   createdAt: 0,
 }
 

@@ -2,10 +2,11 @@ import { Pool, request } from 'undici'
 import { delay, messageOf } from '@sluice/foundation'
 import type { ManagerAddress } from './address.js'
 import type { Attempt } from './attempt.js'
+import type { RouteMethod } from './routes.js'
 
 /** What an attempt puts on the wire. */
 export interface UpstreamRequest {
-  readonly method: 'GET' | 'POST'
+  readonly method: RouteMethod
   /** Path and query. */
   readonly path: string
   /** Names and values in turn. */

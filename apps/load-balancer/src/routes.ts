@@ -1,4 +1,4 @@
-export type RouteMethod = 'GET' | 'POST'
+export type RouteMethod = 'GET' | 'POST' | 'PATCH' | 'DELETE'
 
 /** A public path: which managers serve it, and how a call to it may be treated. */
 export interface RouteRule {
@@ -45,6 +45,9 @@ export const ROUTES: readonly RouteRule[] = [
   { ...rule('write', '/producer/produce', ['POST']), repeatable: always },
   rule('write', '/broker', ['POST']),
   rule('write', '/brokers', ['GET']),
+  rule('write', '/broker/:broker_id', ['DELETE']),
+  rule('write', '/broker/:broker_id/maintenance', ['POST']),
+  rule('write', '/rebalance', ['GET', 'POST', 'DELETE']),
   rule('write', '/health-checks', ['GET']),
   { ...rule('read', '/consumer/register', ['POST']), repeatable: always },
   {

@@ -34,13 +34,19 @@ describe('a call', () => {
     ['POST', '/partition', 'write'],
     ['POST', '/broker', 'write'],
     ['GET', '/brokers', 'write'],
+    ['DELETE', '/broker/1', 'write'],
+    ['DELETE', '/broker/remove', 'write'],
+    ['POST', '/broker/1/maintenance', 'write'],
+    ['POST', '/rebalance', 'write'],
+    ['GET', '/rebalance', 'write'],
+    ['DELETE', '/rebalance', 'write'],
     ['GET', '/health-checks', 'write'],
     ['POST', '/consumer/register', 'read'],
     ['POST', '/consumer/consume', 'read'],
     ['GET', '/consumer/consume?consumer_id=1&topic=a', 'read'],
     ['GET', '/size?consumer_id=1&topic=a', 'read'],
   ] as const)('%s %s goes to a %s manager', async (method, path, kind) => {
-    const response = method === 'POST' ? await world.post(path) : await world.get(path)
+    const response = method === 'POST' ? await world.post(path) : await world.get(path, { method })
     expect(response.status).toBe(201)
     const calls = world[kind].flatMap((manager) => manager.calls)
     expect(calls).toEqual([expect.objectContaining({ method, url: path })])

@@ -5,6 +5,7 @@ import { createHttpService } from '@sluice/service'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { Administration } from './administration.js'
+import { BrokerAdministration } from './broker-administration.js'
 import { BrokerAdmission } from './broker-admission.js'
 import type { WriteManagerConfig } from './config.js'
 import { PartitionGatherers } from './partition-gatherers.js'
@@ -84,6 +85,7 @@ export async function startWriteManager(
       limits: config,
     })
     const admission = new BrokerAdmission({ cluster, clock, timeoutMs: METADATA_TIMEOUT_MS })
+    const brokers = new BrokerAdministration({ metadata, clock, timeoutMs: METADATA_TIMEOUT_MS })
     const app = createHttpService({
       component: 'write-manager',
       logger,
@@ -93,7 +95,7 @@ export async function startWriteManager(
     // Ends only when every call under way is answered, so the gatherers are empty afterwards.
     closers.add('http server', () => app.close())
     const { messageBytesMax } = config
-    addRoutes(app, { cluster, administration, admission, publishing, clock, messageBytesMax })
+    addRoutes(app, { cluster, administration, admission, brokers, publishing, clock, messageBytesMax })
     cluster.start()
     gatherers.start()
     await app.listen({ host: config.host, port: config.port })

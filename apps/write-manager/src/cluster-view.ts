@@ -15,16 +15,6 @@ export interface TopicView {
   readonly created_at: string
 }
 
-export interface BrokerView {
-  readonly broker_id: number
-  readonly host: string
-  readonly port: number
-  readonly status: 'alive' | 'dead'
-  readonly last_seen: string
-  /** Replicas that it holds. */
-  readonly replicas: number
-}
-
 export interface ActorView {
   readonly type: 'producer' | 'consumer' | 'broker'
   readonly id: number
@@ -68,23 +58,6 @@ export function actorViews(
       last_seen: new Date(seenAt).toISOString(),
       silent_ms: silentMs,
       status: silentMs < state.settings.deadAfterMs ? 'alive' : 'dead',
-    }
-  })
-}
-
-export function brokerViews(state: MetadataState, now: number): readonly BrokerView[] {
-  const replicas = new Map<number, number>()
-  for (const partition of state.partitions())
-    for (const id of partition.replicas) replicas.set(id, (replicas.get(id) ?? 0) + 1)
-  return Array.from(state.brokers(), ({ id, host, port }) => {
-    const seenAt = state.healthCheck('broker', id)?.lastSeenAt ?? 0
-    return {
-      broker_id: id,
-      host,
-      port,
-      status: now - seenAt < state.settings.deadAfterMs ? 'alive' : 'dead',
-      last_seen: new Date(seenAt).toISOString(),
-      replicas: replicas.get(id) ?? 0,
     }
   })
 }

@@ -1,24 +1,17 @@
 import type { ClusterClient } from '@sluice/client'
-import {
-  parseAddBroker,
-  parseCreateTopic,
-  parseProduceRequest,
-  parseTopicRequest,
-  SCHEMAS,
-} from '@sluice/contracts'
+import { parseCreateTopic, parseProduceRequest, parseTopicRequest, SCHEMAS } from '@sluice/contracts'
 import { partitionName } from '@sluice/domain'
 import type { Clock } from '@sluice/foundation'
 import type { FastifyInstance } from 'fastify'
 import type { Administration } from './administration.js'
-import type { BrokerAdmission } from './broker-admission.js'
-import { actorViews, brokerViews, topicView } from './cluster-view.js'
+import { addBrokerRoutes, type BrokerRouteParts } from './broker-routes.js'
 import { callIdentityOf } from './call-identity.js'
+import { actorViews, topicView } from './cluster-view.js'
 import type { Publishing } from './publishing.js'
 
-export interface RouteParts {
+export interface RouteParts extends BrokerRouteParts {
   readonly cluster: Pick<ClusterClient, 'metadata' | 'activity'>
   readonly administration: Administration
-  readonly admission: BrokerAdmission
   readonly publishing: Publishing
   readonly clock: Clock
   readonly messageBytesMax: number
@@ -43,6 +36,11 @@ const DESCRIPTION = {
     'GET /size',
     'POST /broker',
     'GET /brokers',
+    'DELETE /broker/{broker_id}',
+    'POST /broker/{broker_id}/maintenance',
+    'POST /rebalance',
+    'GET /rebalance',
+    'DELETE /rebalance',
     'GET /health-checks',
   ],
 } as const
@@ -52,6 +50,7 @@ export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
   addProducerRoutes(app, parts)
   addTopicRoutes(app, parts)
   addClusterRoutes(app, parts)
+  addBrokerRoutes(app, parts)
 }
 
 function addProducerRoutes(
@@ -114,21 +113,7 @@ function addTopicRoutes(app: FastifyInstance, { administration, cluster }: Route
   })
 }
 
-function addClusterRoutes(app: FastifyInstance, { admission, cluster, clock }: RouteParts): void {
-  app.post('/broker', { schema: SCHEMAS.addBroker }, async (request) => {
-    const brokerId = await admission.add(parseAddBroker(request.body))
-    return {
-      status: 'success',
-      broker_id: brokerId,
-      message: `Broker ID ${brokerId} created successfully`,
-    }
-  })
-
-  app.get('/brokers', { schema: SCHEMAS.listBrokers }, () => {
-    const brokers = brokerViews(cluster.metadata.state, clock.now())
-    return { status: 'success', brokers, message: `${brokers.length} brokers` }
-  })
-
+function addClusterRoutes(app: FastifyInstance, { cluster, clock }: RouteParts): void {
   app.get('/health-checks', { schema: SCHEMAS.listHealthChecks }, () => {
     const actors = actorViews(cluster.metadata.state, cluster.activity, clock.now())
     return { status: 'success', health_checks: actors, message: `${actors.length} actors` }

@@ -10,6 +10,10 @@ const partitions: readonly PartitionInfo[] = [1, 2, 3].map((number) => ({
   number,
   name: `orders.${number}`,
   replicas: [],
+  founders: [],
+  moveId: 0,
+  departing: [],
+  departed: [],
   createdAt: 0,
 }))
 const anywhere = { partition: undefined, key: null }

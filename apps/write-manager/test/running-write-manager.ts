@@ -13,7 +13,12 @@ interface Answer {
 export interface Running {
   readonly cluster: FakeCluster
   readonly manager: WriteManager
-  call(method: 'GET' | 'POST', url: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
+  call(
+    method: 'GET' | 'POST' | 'DELETE',
+    url: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Answer>
   /** A producer's id, registered for the topic. */
   register(topic: string): Promise<number>
   stop(): Promise<void>

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
-import { type Clock, delay, type Random, toError } from '@sluice/foundation'
+import { type Clock, delay, messageOf, type Random, toError } from '@sluice/foundation'
 import { type MetadataCommand, MetadataState } from '@sluice/metadata'
 import type { Logger } from 'pino'
 import { backOffMs } from './back-off.js'
@@ -150,6 +150,31 @@ export class MetadataFollower {
     },
   ): Promise<Uint8Array> {
     return this.#leader.call({ method, payload, signal: this.#closing.signal, ...options })
+  }
+
+  /**
+   * Any call that one broker answers for itself.
+   * @throws BrokerError BROKER_NOT_FOUND, BROKER_UNREACHABLE
+   */
+  async callBroker(
+    brokerId: number,
+    method: number,
+    payload: Uint8Array,
+    timeoutMs: number,
+  ): Promise<Uint8Array> {
+    const address = this.addressOf(brokerId)
+    if (address === undefined)
+      throw new BrokerError('BROKER_NOT_FOUND', `broker ${brokerId} does not exist`, { field: 'broker_id' })
+    try {
+      return await this.#links
+        .to(address)
+        .request(method, payload, { timeoutMs, signal: this.#closing.signal })
+    } catch (error) {
+      throw new BrokerError('BROKER_UNREACHABLE', `broker ${brokerId} does not answer: ${messageOf(error)}`, {
+        component: 'broker',
+        cause: error,
+      })
+    }
   }
 
   async close(): Promise<void> {

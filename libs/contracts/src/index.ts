@@ -7,6 +7,7 @@ export {
   type TopicRequest,
 } from './admin-requests.js'
 export { decodeJson, encodeJson } from './binary.js'
+export { type BrokerStatus, parseBrokerStatus } from './broker-status.js'
 export {
   type AckRequest,
   type ConsumeRequest,
@@ -69,5 +70,13 @@ export {
   parseProduceRequest,
   type ProduceRequest,
 } from './produce-request.js'
+export {
+  type MaintenanceRequest,
+  parseMaintenance,
+  parseRebalance,
+  parseRemoveBroker,
+  type RebalanceRequest,
+  type RemoveBrokerRequest,
+} from './rebalance-requests.js'
 export { RpcMethod } from './rpc-method.js'
 export { SCHEMAS } from './schemas.js'

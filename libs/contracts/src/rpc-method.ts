@@ -13,6 +13,7 @@ export const RpcMethod = {
   NODE_INFO: 20,
   NODE_JOIN: 21,
   ACTIVITY: 22,
+  BROKER_STATUS: 23,
   /** A broker copies a partition out of another's database, or the metadata, when its own has lost it. */
   COPY_OPEN: 24,
   COPY_READ: 25,

@@ -2,6 +2,7 @@ import Type from 'typebox'
 import { PARTITIONS_PER_CREATE_MAX, REPLICATION_FACTOR_MAX, RETENTION_MIN } from './admin-requests.js'
 import { CONSUMED_MESSAGES_MAX, WAIT_MS_MAX } from './consumer-requests.js'
 import { MESSAGE_ID_CHARACTERS_MAX, MESSAGES_PER_CALL_MAX } from './produce-request.js'
+import { MOVE_TIMEOUT_MS_MAX, MOVE_TIMEOUT_MS_MIN, MOVES_AT_ONCE_MAX } from './rebalance-requests.js'
 
 /*
  * The public calls as JSON Schema. They describe what the parsers of this package take; the parsers
@@ -46,6 +47,25 @@ const consumerFields = { consumer_id: Id('From POST /consumer/register'), ...top
 const STRICT = { additionalProperties: false }
 
 const NOTHING = Type.Object({}, STRICT)
+const BrokerPath = Type.Object({ broker_id: Id('From GET /brokers') })
+const Switch = (description: string) =>
+  Type.Union([Type.Boolean(), Type.Literal('true'), Type.Literal('false')], { description })
+const Force = Switch('Also when partitions lose a replica by it')
+const RebalanceFields = Type.Object(
+  {
+    dry_run: Type.Optional(Switch('Only show the plan')),
+    moves_at_once: Type.Optional(
+      Whole({ minimum: 1, maximum: MOVES_AT_ONCE_MAX }, 'Moves that are under way at the same time'),
+    ),
+    move_timeout_ms: Type.Optional(
+      Whole(
+        { minimum: MOVE_TIMEOUT_MS_MIN, maximum: MOVE_TIMEOUT_MS_MAX },
+        'A move that takes longer, beside what its bytes take, is undone',
+      ),
+    ),
+  },
+  STRICT,
+)
 const TopicBody = Type.Object(topicFields, STRICT)
 const ConsumeFields = Type.Object(
   {
@@ -164,6 +184,29 @@ export const SCHEMAS = {
       STRICT,
     ),
   },
+  removeBroker: {
+    summary: 'Moves everything off a broker, then removes it',
+    params: BrokerPath,
+    querystring: Type.Object({ force: Type.Optional(Force) }, STRICT),
+  },
+  removeBrokerByBody: {
+    summary: 'Moves everything off a broker, then removes it',
+    body: Type.Object({ broker_id: Id('From GET /brokers'), force: Type.Optional(Force) }, STRICT),
+  },
+  setMaintenance: {
+    summary: 'Hands the leaderships of a broker over, as before an upgrade, or gives it its share back',
+    params: BrokerPath,
+    body: Type.Object({ enabled: Type.Optional(Switch('On unless it is false')) }, STRICT),
+  },
+  rebalance: {
+    summary: 'Makes replicas and leaders even, or shows how',
+    querystring: RebalanceFields,
+  },
+  getRebalance: { summary: 'The newest plan of moves and how far it is', querystring: NOTHING },
+  cancelRebalance: {
+    summary: 'Calls the running plan off; moves that are under way are undone',
+    querystring: NOTHING,
+  },
   listBrokers: { summary: 'All brokers', querystring: NOTHING },
   listHealthChecks: { summary: 'Who was last active when, and is alive', querystring: NOTHING },
 } as const
@@ -184,6 +227,12 @@ export const OPERATIONS = [
   { method: 'GET', path: '/consumer/lag', operation: 'lag' },
   { method: 'GET', path: '/size', operation: 'size' },
   { method: 'POST', path: '/broker', operation: 'addBroker' },
+  { method: 'DELETE', path: '/broker/{broker_id}', operation: 'removeBroker' },
+  { method: 'DELETE', path: '/broker/remove', operation: 'removeBrokerByBody' },
+  { method: 'POST', path: '/broker/{broker_id}/maintenance', operation: 'setMaintenance' },
+  { method: 'POST', path: '/rebalance', operation: 'rebalance' },
+  { method: 'GET', path: '/rebalance', operation: 'getRebalance' },
+  { method: 'DELETE', path: '/rebalance', operation: 'cancelRebalance' },
   { method: 'GET', path: '/brokers', operation: 'listBrokers' },
   { method: 'GET', path: '/health-checks', operation: 'listHealthChecks' },
 ] as const satisfies readonly { method: string; path: string; operation: keyof typeof SCHEMAS }[]

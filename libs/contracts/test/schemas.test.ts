@@ -6,8 +6,11 @@ import {
   parseAddBroker,
   parseConsumeRequest,
   parseCreateTopic,
+  parseMaintenance,
   parseProduceRequest,
+  parseRebalance,
   parseRegisterConsumer,
+  parseRemoveBroker,
   parseSeek,
   SCHEMAS,
 } from '@sluice/contracts'
@@ -94,6 +97,28 @@ const CASES = [
     parse: parseAddBroker,
     taken: [{ port: 7004 }, { port: '7004', host: 'h' }],
     refused: [{}, { port: 70_000 }, { port: 1, host: 5 }],
+  },
+  {
+    name: 'rebalance',
+    schema: SCHEMAS.rebalance.querystring,
+    parse: parseRebalance,
+    taken: [{}, { dry_run: true }, { dry_run: 'false', moves_at_once: '2', move_timeout_ms: 5000 }],
+    refused: [{ dry_run: 'yes' }, { moves_at_once: 0 }, { move_timeout_ms: 1 }, { colour: 1 }],
+  },
+  {
+    name: 'remove broker',
+    schema: SCHEMAS.removeBrokerByBody.body,
+    parse: parseRemoveBroker,
+    taken: [{ broker_id: 1 }, { broker_id: '2', force: true }],
+    refused: [{}, { broker_id: 'x' }, { broker_id: 1, force: 1 }, { broker_id: 1, now: true }],
+  },
+  {
+    name: 'maintenance',
+    schema: SCHEMAS.setMaintenance.body,
+    parse: (body: unknown): unknown =>
+      parseMaintenance(typeof body === 'object' ? { ...body, broker_id: 1 } : body),
+    taken: [{}, { enabled: false }, { enabled: 'true' }],
+    refused: [{ enabled: 1 }, { on: true }],
   },
 ]
 

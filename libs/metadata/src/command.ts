@@ -1,5 +1,13 @@
 import { BrokerError, toBrokerId, toTopicName } from '@sluice/domain'
-import type { ActorType, AutoOffsetReset, ClusterSettings, ConsumerStart, TopicSettings } from './entities.js'
+import type { PlanReason } from './balance/plan.js'
+import type {
+  ActorType,
+  AutoOffsetReset,
+  BrokerState,
+  ClusterSettings,
+  ConsumerStart,
+  TopicSettings,
+} from './entities.js'
 import { parseTopicSettings } from './topic-settings.js'
 
 /** Id and time last seen, milliseconds since 1970. */
@@ -35,7 +43,7 @@ export type MetadataCommand =
       readonly port: number
       readonly uuid: string
     }
-  | ({ readonly kind: 'update-broker'; readonly at: number } & BrokerSeat)
+  | ({ readonly kind: 'update-broker'; readonly at: number; readonly rack?: string } & BrokerSeat)
   | {
       readonly kind: 'create-topic'
       readonly at: number
@@ -68,6 +76,73 @@ export type MetadataCommand =
       readonly brokers: readonly Seen[]
     }
   | { readonly kind: 'mark'; readonly at: number; readonly marks: readonly Mark[] }
+  | MoveCommand
+  | BrokerStateCommand
+  | PlanCommand
+
+/** About one broker's part in the cluster. */
+export type BrokerStateCommand =
+  | {
+      readonly kind: 'set-broker-state'
+      readonly at: number
+      readonly brokerId: number
+      readonly state: BrokerState
+    }
+  /** Refused while it holds anything. Its identity is never taken back. */
+  | { readonly kind: 'remove-broker'; readonly at: number; readonly brokerId: number }
+
+/** About the plan that moves replicas. */
+export type PlanCommand =
+  | {
+      readonly kind: 'start-plan'
+      readonly at: number
+      readonly reason: PlanReason
+      readonly brokerId?: number
+      readonly movesAtOnce: number
+      readonly moveTimeoutMs: number
+      readonly moves: readonly MoveOrder[]
+    }
+  /** Groups whose moves begin, are undone, or are given up although they could not be undone. */
+  | {
+      readonly kind: 'step-plan'
+      readonly at: number
+      readonly planId: number
+      readonly start: readonly number[]
+      readonly undo: readonly number[]
+      readonly giveUp: readonly number[]
+    }
+  | { readonly kind: 'cancel-plan'; readonly at: number; readonly planId: number }
+
+export interface MoveOrder {
+  readonly groupId: number
+  /** The replicas as the plan found them: of others it is not. */
+  readonly from: readonly number[]
+  readonly to: readonly number[]
+  readonly bytes: number
+}
+
+/** About one partition's replicas. */
+export type MoveCommand =
+  | {
+      readonly kind: 'move-replicas'
+      readonly at: number
+      readonly groupId: number
+      /** The first is the preferred leader. */
+      readonly target: readonly number[]
+    }
+  /** Said by the partition's leader: the Raft group has the target of this move for its members. */
+  | { readonly kind: 'move-done'; readonly at: number; readonly groupId: number; readonly moveId: number }
+  /** Said by the partition's leader: every replica knows of the last change. */
+  | { readonly kind: 'move-settled'; readonly at: number; readonly groupId: number; readonly moveId: number }
+  /** Back to the replicas of before; refused when another move is under way by now. */
+  | { readonly kind: 'cancel-move'; readonly at: number; readonly groupId: number; readonly moveId: number }
+  /** Said by a broker that was a replica: nothing is left of it there. */
+  | {
+      readonly kind: 'replica-dropped'
+      readonly at: number
+      readonly groupId: number
+      readonly brokerId: number
+    }
 
 /** The gate for commands from the log or another process. @throws BrokerError INVALID_REQUEST */
 export function parseMetadataCommand(value: unknown): MetadataCommand {
@@ -88,7 +163,12 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
       return { kind, at, host, port, uuid }
     }
     case 'update-broker':
-      return { kind, at, ...seat(fields) }
+      return {
+        kind,
+        at,
+        ...seat(fields),
+        ...(fields['rack'] === undefined ? {} : { rack: text(fields['rack'], 'rack') }),
+      }
     case 'create-topic':
       return {
         kind,
@@ -133,9 +213,85 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
       }
     case 'mark':
       return { kind, at, marks: list(fields['marks'], 'marks').map(mark) }
+    case 'move-replicas':
+      return {
+        kind,
+        at,
+        groupId: positive(fields['groupId'], 'groupId'),
+        target: brokerIds(fields['target'], 'target'),
+      }
+    case 'move-done':
+    case 'move-settled':
+    case 'cancel-move':
+      return {
+        kind,
+        at,
+        groupId: positive(fields['groupId'], 'groupId'),
+        moveId: positive(fields['moveId'], 'moveId'),
+      }
+    case 'replica-dropped':
+      return {
+        kind,
+        at,
+        groupId: positive(fields['groupId'], 'groupId'),
+        brokerId: toBrokerId(fields['brokerId'], 'brokerId'),
+      }
+    case 'set-broker-state':
+      return {
+        kind,
+        at,
+        brokerId: toBrokerId(fields['brokerId'], 'brokerId'),
+        state: oneOf(fields['state'], 'state', ['joining', 'active', 'maintenance', 'removing', 'evicted']),
+      }
+    case 'remove-broker':
+      return { kind, at, brokerId: toBrokerId(fields['brokerId'], 'brokerId') }
+    case 'start-plan':
+      return {
+        kind,
+        at,
+        reason: oneOf(fields['reason'], 'reason', [
+          'asked-for',
+          'broker-added',
+          'broker-removed',
+          'broker-dead',
+        ]),
+        ...(fields['brokerId'] === undefined ? {} : { brokerId: toBrokerId(fields['brokerId'], 'brokerId') }),
+        movesAtOnce: positive(fields['movesAtOnce'], 'movesAtOnce'),
+        moveTimeoutMs: positive(fields['moveTimeoutMs'], 'moveTimeoutMs'),
+        moves: list(fields['moves'], 'moves').map(moveOrder),
+      }
+    case 'step-plan':
+      return {
+        kind,
+        at,
+        planId: positive(fields['planId'], 'planId'),
+        start: groupIds(fields['start'], 'start'),
+        undo: groupIds(fields['undo'], 'undo'),
+        giveUp: groupIds(fields['giveUp'], 'giveUp'),
+      }
+    case 'cancel-plan':
+      return { kind, at, planId: positive(fields['planId'], 'planId') }
     default:
       throw invalid('kind', 'a known command')
   }
+}
+
+function moveOrder(value: unknown): MoveOrder {
+  const fields = record(value, 'move')
+  return {
+    groupId: positive(fields['groupId'], 'groupId'),
+    from: brokerIds(fields['from'], 'from'),
+    to: brokerIds(fields['to'], 'to'),
+    bytes: natural(fields['bytes'], 'bytes'),
+  }
+}
+
+function brokerIds(value: unknown, field: string): readonly number[] {
+  return list(value, field).map((id) => toBrokerId(id, field))
+}
+
+function groupIds(value: unknown, field: string): readonly number[] {
+  return list(value, field).map((id) => positive(id, field))
 }
 
 function seat(value: unknown): BrokerSeat {

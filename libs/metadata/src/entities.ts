@@ -14,8 +14,17 @@ export interface BrokerInfo {
   readonly port: number
   /** 32 hex digits of its data directory; empty until it is known. */
   readonly uuid: string
+  /** Empty: none was named. */
+  readonly rack: string
+  readonly state: BrokerState
   readonly createdAt: number
 }
+
+/**
+ * `joining`: was added, and has no share yet. `maintenance`: keeps its replicas, leads nothing and gets nothing new. `removing`: gives everything away and
+ * is removed then; `evicted`: the same, also where nobody can take the place of its replicas.
+ */
+export type BrokerState = 'joining' | 'active' | 'maintenance' | 'removing' | 'evicted'
 
 export interface PartitionInfo {
   readonly groupId: GroupId
@@ -26,7 +35,26 @@ export interface PartitionInfo {
   readonly name: string
   /** The first is the preferred leader. */
   readonly replicas: readonly BrokerId[]
+  /** The first voters of its Raft group: what a group without a log begins with. */
+  readonly founders: readonly BrokerId[]
+  /** Of the last change of its replicas that was asked for; 0 when they never changed. */
+  readonly moveId: number
+  /** The change that is under way. */
+  readonly move?: ReplicaMove
+  /** Were replicas, and have not said yet that nothing is left there. */
+  readonly departing: readonly BrokerId[]
+  /** Dropped what they had, while others may still count on it: no candidates for the time being. */
+  readonly departed: readonly BrokerId[]
   readonly createdAt: number
+}
+
+/** A change of a partition's replicas. */
+export interface ReplicaMove {
+  /** The replicas in the end; the first is the preferred leader. */
+  readonly target: readonly BrokerId[]
+  /** Hold a part of the log by now, or are about to, and are no replicas yet. */
+  readonly joining: readonly BrokerId[]
+  readonly since: number
 }
 
 /**
@@ -95,4 +123,6 @@ export interface MetadataChanges {
   readonly producers: readonly ProducerInfo[]
   readonly consumers: readonly ConsumerInfo[]
   readonly healthChecks: readonly HealthCheck[]
+  /** Gone for good, with their rows in the health table. */
+  readonly removedBrokers: readonly BrokerId[]
 }

@@ -25,6 +25,10 @@ export class HealthTable {
     return check
   }
 
+  remove(type: ActorType, id: number): void {
+    this.#checks[type].delete(id)
+  }
+
   registered(type: ActorType, id: number, at: number): HealthCheck {
     return this.put({ type, id, lastSeenAt: at, status: 'alive', since: at, reason: 'registered' })
   }

@@ -1,8 +1,15 @@
-export { type Mark, type MetadataCommand, parseMetadataCommand, type Seen } from './command.js'
+export {
+  type Mark,
+  type MetadataCommand,
+  type MoveOrder,
+  parseMetadataCommand,
+  type Seen,
+} from './command.js'
 export type {
   ActorType,
   AutoOffsetReset,
   BrokerInfo,
+  BrokerState,
   ClusterSettings,
   ConsumerInfo,
   ConsumerStart,
@@ -10,9 +17,16 @@ export type {
   MetadataChanges,
   PartitionInfo,
   ProducerInfo,
+  ReplicaMove,
   TopicInfo,
   TopicSettings,
 } from './entities.js'
 export { type BrokerLoad, placeReplicas } from './placement.js'
 export { hasRetention, withSettings } from './topic-settings.js'
+export { isHolder, mayHold, wantedReplicas } from './replica-move.js'
 export { DEFAULT_SETTINGS, type MetadataResult, type MetadataSnapshot, MetadataState } from './state.js'
+export { type Layouts, planChanges, type PlanGoal, type PlannedChange } from './balance/planner.js'
+export type { PlanBroker, PlanPartition } from './balance/layout.js'
+export { isLeaving } from './balance/leaving.js'
+export { emptied, MOVE_TIMEOUT_MS, MOVES_AT_ONCE, nextAction, ordersFor } from './balance/next-action.js'
+export { type BalancePlan, isRunning, type PlannedMove, type PlanReason } from './balance/plan.js'

@@ -9,7 +9,10 @@ import {
   type TopicName,
 } from '@sluice/domain'
 import { invariant, unreachable } from '@sluice/foundation'
-import type { Mark, MetadataCommand } from './command.js'
+import { isLeaving } from './balance/leaving.js'
+import type { BalancePlan } from './balance/plan.js'
+import { PlanDesk, type PlansSnapshot } from './balance/plan-desk.js'
+import type { BrokerStateCommand, Mark, MetadataCommand, MoveCommand, PlanCommand } from './command.js'
 import type {
   ActorType,
   BrokerInfo,
@@ -25,6 +28,18 @@ import type {
 import { HealthTable } from './health-table.js'
 import { type BrokerLoad, placeReplicas } from './placement.js'
 import { withSettings } from './topic-settings.js'
+import {
+  copyDropped,
+  finishMove,
+  forgetBroker,
+  isHolder,
+  isRefusal,
+  type MoveRefusal,
+  settleMove,
+  startMove,
+  wantedReplicas,
+  withMoveFields,
+} from './replica-move.js'
 
 /** What a command answers: its fields, or why it was refused; a refusal changes nothing. */
 export type MetadataResult =
@@ -66,6 +81,7 @@ export interface MetadataSnapshot {
   readonly producers: readonly ProducerInfo[]
   readonly consumers: readonly ConsumerInfo[]
   readonly healthChecks: readonly HealthCheck[]
+  readonly plans: PlansSnapshot
 }
 
 /** The cluster as its log makes it: the same commands give the same state everywhere. Look-ups cost O(1). */
@@ -74,6 +90,7 @@ export class MetadataState {
   #clusterId = ''
   #settings = DEFAULT_SETTINGS
   #nextIds = { broker: 1, producer: 1, consumer: 1, group: METADATA_GROUP + 1 }
+  readonly #plans = new PlanDesk()
   readonly #brokers = new Map<number, BrokerInfo>()
   readonly #topics = new Map<string, TopicInfo>()
   readonly #partitions = new Map<number, PartitionInfo>()
@@ -133,6 +150,11 @@ export class MetadataState {
     return [...this.#brokers.values()]
   }
 
+  /** The newest plan of moves, running or not. */
+  get plan(): BalancePlan | undefined {
+    return this.#plans.plan
+  }
+
   healthCheck(type: ActorType, id: number): HealthCheck | undefined {
     return this.#health.get(type, id)
   }
@@ -168,6 +190,7 @@ export class MetadataState {
       producers: [...this.#producers.values()],
       consumers: [...this.#consumers.values()],
       healthChecks: [...this.healthChecks()],
+      plans: this.#plans.toJSON(),
     }
   }
 
@@ -183,8 +206,14 @@ export class MetadataState {
     state.#clusterId = snapshot.clusterId
     state.#settings = snapshot.settings
     state.#nextIds = { ...snapshot.nextIds }
-    for (const broker of snapshot.brokers) state.#putBroker(broker)
-    for (const topic of snapshot.topics) {
+    state.#plans.load(snapshot.plans)
+    for (const broker of snapshot.brokers) {
+      // Absent in snapshots of the first version.
+      const { rack = '', state: its = 'active' } = broker as Partial<BrokerInfo>
+      state.#putBroker({ ...broker, rack, state: its })
+    }
+    for (const stored of snapshot.topics) {
+      const topic = { ...stored, partitions: stored.partitions.map(withMoveFields) }
       state.#topics.set(topic.name, topic)
       for (const partition of topic.partitions) state.#countPartition(partition)
     }
@@ -214,6 +243,19 @@ export class MetadataState {
         return this.#noteActivity(command)
       case 'mark':
         return this.#mark(command)
+      case 'move-replicas':
+      case 'move-done':
+      case 'move-settled':
+      case 'cancel-move':
+      case 'replica-dropped':
+        return this.#changeReplicas(command)
+      case 'set-broker-state':
+      case 'remove-broker':
+        return this.#changeBroker(command)
+      case 'start-plan':
+      case 'step-plan':
+      case 'cancel-plan':
+        return this.#changePlan(command)
       default:
         return unreachable(command)
     }
@@ -226,7 +268,7 @@ export class MetadataState {
     const brokers: BrokerInfo[] = []
     const healthChecks: HealthCheck[] = []
     for (const seat of command.brokers) {
-      const broker = { ...seat, id: seat.id as BrokerId, createdAt: command.at }
+      const broker = { ...seat, id: seat.id as BrokerId, ...FOUNDER, createdAt: command.at }
       this.#putBroker(broker)
       this.#nextIds.broker = Math.max(this.#nextIds.broker, seat.id + 1)
       brokers.push(broker)
@@ -242,7 +284,8 @@ export class MetadataState {
         return refused('BROKER_EXISTS', `broker ${known.id} is part of the cluster already`, 'port')
     }
     const { host, port, uuid, at } = command
-    const broker = { id: this.#nextIds.broker++ as BrokerId, host, port, uuid, createdAt: at }
+    const id = this.#nextIds.broker++ as BrokerId
+    const broker = { id, host, port, uuid, ...NEW_BROKER, createdAt: at }
     this.#putBroker(broker)
     return {
       result: { brokerId: broker.id },
@@ -255,7 +298,8 @@ export class MetadataState {
     if (known === undefined) return refused('BROKER_NOT_FOUND', `broker ${command.id} does not exist`, 'id')
     if (known.uuid !== '' && command.uuid !== known.uuid)
       return refused('BROKER_REFUSED', `broker ${command.id} had another data directory before`, 'id')
-    const broker = { ...known, host: command.host, port: command.port, uuid: command.uuid }
+    const { host, port, uuid, rack = known.rack } = command
+    const broker = { ...known, host, port, uuid, rack }
     this.#brokers.set(broker.id, broker)
     return { result: { brokerId: broker.id }, changes: { brokers: [broker] } }
   }
@@ -366,6 +410,116 @@ export class MetadataState {
     return { result: {}, changes: { healthChecks: [...this.#health.mark(command.marks, command.at)] } }
   }
 
+  #changeReplicas(command: MoveCommand): Outcome {
+    const partition = this.#partitions.get(command.groupId)
+    if (partition === undefined)
+      return refused('PARTITION_NOT_FOUND', `there is no partition of group ${command.groupId}`, 'groupId')
+    const changed = this.#afterMoveCommand(partition, command)
+    if (isRefusal(changed)) return refused(changed.code, changed.message)
+    if (command.kind === 'move-done') this.#plans.moveEnded(command, command.at)
+    const result = { moveId: changed.moveId }
+    if (changed === partition) return { result, changes: {} }
+    this.#replacePartition(partition, changed)
+    return { result, changes: { partitions: [changed] } }
+  }
+
+  #replacePartition(known: PartitionInfo, changed: PartitionInfo): void {
+    this.#count(known, -1)
+    this.#countPartition(changed)
+    const topic = this.#topics.get(known.topic)!
+    const partitions = topic.partitions.with(known.number - 1, changed)
+    this.#topics.set(topic.name, { ...topic, partitions })
+  }
+
+  #changeBroker(command: BrokerStateCommand): Outcome {
+    const broker = this.#brokers.get(command.brokerId)
+    if (broker === undefined)
+      return refused('BROKER_NOT_FOUND', `broker ${command.brokerId} does not exist`, 'broker_id')
+    const leaves = command.kind === 'remove-broker' || isLeaving(command)
+    const stay = [...this.#brokers.values()].filter((it) => it.id !== broker.id && !isLeaving(it))
+    if (leaves && stay.length === 0)
+      return refused('LAST_BROKER', `broker ${broker.id} is the last one that stays`, 'broker_id')
+    const result = { brokerId: broker.id }
+    if (command.kind === 'set-broker-state') {
+      const missing = command.state === 'removing' ? this.#missedWithout(broker.id) : undefined
+      if (missing !== undefined) return refused('NOT_ENOUGH_BROKERS', missing, 'broker_id')
+      const changed = { ...broker, state: command.state }
+      this.#brokers.set(broker.id, changed)
+      return { result, changes: { brokers: [changed] } }
+    }
+    return this.#removeBroker(broker.id) ?? { result, changes: { removedBrokers: [broker.id] } }
+  }
+
+  /** Why the cluster cannot do without the broker. */
+  #missedWithout(brokerId: BrokerId): string | undefined {
+    const stay = this.#alive().filter(({ id }) => id !== brokerId).length
+    for (const { name, replicationFactor } of this.#topics.values())
+      if (
+        replicationFactor > stay &&
+        this.#topics.get(name)!.partitions.some((it) => it.replicas.length > stay)
+      )
+        return `topic ${name} has ${replicationFactor} replicas, and ${stay} brokers would be left to hold them`
+    return undefined
+  }
+
+  #removeBroker(brokerId: BrokerId): Outcome | undefined {
+    for (const partition of this.#partitions.values())
+      if (isHolder(partition, brokerId))
+        return refused(
+          'BROKER_IN_USE',
+          `broker ${brokerId} holds a replica of ${partition.name}`,
+          'broker_id',
+        )
+    for (const partition of [...this.#partitions.values()]) {
+      const changed = forgetBroker(partition, brokerId)
+      if (changed !== partition) this.#replacePartition(partition, changed)
+    }
+    this.#brokers.delete(brokerId)
+    this.#loads.delete(brokerId)
+    this.#health.remove('broker', brokerId)
+    return undefined
+  }
+
+  #changePlan(command: PlanCommand): Outcome {
+    const partitions: PartitionInfo[] = []
+    const outcome = this.#plans.carryOut(command, {
+      partition: (groupId) => this.#partitions.get(groupId),
+      knowsBroker: (id) => this.#brokers.has(id),
+      replace: (known, changed) => {
+        this.#replacePartition(known, changed)
+        partitions.push(changed)
+      },
+    })
+    if ('code' in outcome) return refused(outcome.code, outcome.message)
+    return { result: outcome, changes: { partitions } }
+  }
+
+  #afterMoveCommand(partition: PartitionInfo, command: MoveCommand): PartitionInfo | MoveRefusal {
+    switch (command.kind) {
+      case 'move-replicas': {
+        const unknown = command.target.find((id) => !this.#brokers.has(id))
+        if (unknown !== undefined)
+          return { code: 'BROKER_NOT_FOUND', message: `broker ${unknown} does not exist` }
+        return startMove(partition, command.target as readonly BrokerId[], command.at)
+      }
+      case 'move-done':
+        return finishMove(partition, command.moveId)
+      case 'move-settled':
+        return settleMove(partition, command.moveId)
+      case 'cancel-move':
+        if (partition.move === undefined || partition.moveId !== command.moveId)
+          return {
+            code: 'MOVE_CONFLICT',
+            message: `move ${command.moveId} of ${partition.name} is not under way`,
+          }
+        return startMove(partition, partition.replicas, command.at)
+      case 'replica-dropped':
+        return copyDropped(partition, command.brokerId as BrokerId)
+      default:
+        return unreachable(command)
+    }
+  }
+
   #newTopic(
     name: TopicName,
     partitionCount: number,
@@ -394,15 +548,28 @@ export class MetadataState {
     const replicas = placeReplicas(this.#alive(), replicationFactor)
     if (replicas.length === 0) return undefined
     const groupId = this.#nextIds.group++ as GroupId
-    const partition = { groupId, topic, number, name: partitionName(topic, number), replicas, createdAt: at }
+    const partition: PartitionInfo = {
+      groupId,
+      topic,
+      number,
+      name: partitionName(topic, number),
+      replicas,
+      founders: replicas,
+      moveId: 0,
+      departing: [],
+      departed: [],
+      createdAt: at,
+    }
     this.#countPartition(partition)
     return partition
   }
 
+  /** Brokers that may get replicas. */
   #alive(): readonly BrokerLoad[] {
     const loads: BrokerLoad[] = []
-    for (const { id } of this.#brokers.values())
-      if (this.#health.get('broker', id)?.status === 'alive') loads.push({ id, ...this.#loads.get(id)! })
+    for (const { id, state } of this.#brokers.values())
+      if ((state === 'active' || state === 'joining') && this.#health.get('broker', id)?.status === 'alive')
+        loads.push({ id, ...this.#loads.get(id)! })
     return loads
   }
 
@@ -413,11 +580,16 @@ export class MetadataState {
 
   #countPartition(partition: PartitionInfo): void {
     this.#partitions.set(partition.groupId, partition)
-    for (const [position, id] of partition.replicas.entries()) {
+    this.#count(partition, 1)
+  }
+
+  /** What a partition is to have counts, from the moment that it is decided. */
+  #count(partition: PartitionInfo, sign: 1 | -1): void {
+    for (const [position, id] of wantedReplicas(partition).entries()) {
       const load = this.#loads.get(id)
       if (load === undefined) continue
-      load.replicas++
-      if (position === 0) load.preferred++
+      load.replicas += sign
+      if (position === 0) load.preferred += sign
     }
   }
 }
@@ -429,7 +601,11 @@ const NO_CHANGES: MetadataChanges = {
   producers: [],
   consumers: [],
   healthChecks: [],
+  removedBrokers: [],
 }
+
+const FOUNDER = { rack: '', state: 'active' } as const
+const NEW_BROKER = { rack: '', state: 'joining' } as const
 
 function refused(code: ErrorCode, message: string, field?: string): Outcome {
   return {

@@ -119,14 +119,25 @@ async function writeChanges(transaction: Transaction<Tables>, changes: MetadataC
     // Those of a topic that grew are listed by themselves.
     ...changes.partitions,
   ]
+  if (changes.removedBrokers.length > 0) {
+    const ids = [...changes.removedBrokers]
+    await transaction.deleteFrom('brokers').where('id', 'in', ids).execute()
+    await transaction
+      .deleteFrom('health_checks')
+      .where('actor_type', '=', 'broker')
+      .where('actor_id', 'in', ids)
+      .execute()
+  }
   await upsert(transaction, 'brokers', {
     key: ['id'],
-    rows: changes.brokers.map(({ id, host, port, uuid, createdAt }) => ({
+    rows: changes.brokers.map(({ id, host, port, uuid, rack, state, createdAt }) => ({
       id,
       host,
       port,
       uuid,
       created_at: createdAt,
+      rack,
+      state,
     })),
   })
   await upsert(transaction, 'topics', {

@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import type { Database } from './database.js'
 import { sliceAt } from './batch-slices.js'
 import { writeDeltas } from './delta-writer.js'
+import { PARTITION_TABLES } from './partition-store.js'
 
 /** One read takes so many bytes of batches, one batch at least. */
 const READ_BYTES = 1024 * 1024
@@ -94,13 +95,7 @@ export class PartitionSnapshots {
         .where('group_id', '=', groupId)
         .forUpdate()
         .execute()
-      for (const table of [
-        'record_batches',
-        'batch_ranges',
-        'consumer_cursors',
-        'producer_sequences',
-        'partition_state',
-      ] as const)
+      for (const table of PARTITION_TABLES)
         await transaction.deleteFrom(table).where('group_id', '=', groupId).execute()
       const base = { groupId, topic, number, logStart, cursors: [], sequences: [], expiredSequences: [] }
       let previousIndex = 0

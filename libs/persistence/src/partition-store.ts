@@ -15,6 +15,14 @@ import { readStoredRuns } from './stored-runs.js'
 /** One read looks at this many batches at most, however small they are. */
 const READ_BATCHES_MAX = 1_024
 const TIME_MAX_MS = 8_640_000_000_000_000
+/** Every table that has rows of a partition. */
+export const PARTITION_TABLES = [
+  'record_batches',
+  'batch_ranges',
+  'consumer_cursors',
+  'producer_sequences',
+  'partition_state',
+] as const
 
 /** What a partition starts from. */
 export interface StoredPartition extends PartitionSnapshot {
@@ -103,6 +111,43 @@ export class PartitionStore {
   async materialise(db: Database, deltas: readonly PartitionDelta[]): Promise<void> {
     if (deltas.length === 0) return
     await db.transaction().execute((transaction) => writeDeltas(transaction, deltas))
+  }
+
+  /**
+   * Removes everything of a partition, and notes at which change of its replicas that was: the metadata that
+   * this broker remembers may be older, and must not bring the replica back.
+   */
+  async drop(db: Database, groupId: number, moveId: number): Promise<void> {
+    await db.transaction().execute(async (transaction) => {
+      // First of all: what moves batches waits here.
+      await transaction
+        .selectFrom('partition_state')
+        .select('group_id')
+        .where('group_id', '=', groupId)
+        .forUpdate()
+        .execute()
+      for (const table of PARTITION_TABLES)
+        await transaction.deleteFrom(table).where('group_id', '=', groupId).execute()
+      await sql`
+        INSERT INTO dropped_replicas AS dropped (group_id, move_id) VALUES (${groupId}, ${moveId})
+        ON CONFLICT (group_id) DO UPDATE SET move_id = greatest(dropped.move_id, excluded.move_id)`.execute(
+        transaction,
+      )
+    })
+  }
+
+  /** What the batches of all partitions take on disk. */
+  async batchBytes(db: Database): Promise<number> {
+    const { rows } = await sql<{ bytes: number }>`
+      SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint AS bytes
+      FROM pg_inherits WHERE inhparent = 'record_batches'::regclass`.execute(db)
+    return rows[0]!.bytes
+  }
+
+  /** By group: the change of replicas at which this broker dropped its own. */
+  async dropped(db: Database): Promise<Map<number, number>> {
+    const rows = await db.selectFrom('dropped_replicas').select(['group_id', 'move_id']).execute()
+    return new Map(rows.map((row) => [row.group_id, row.move_id]))
   }
 
   /**

@@ -35,6 +35,7 @@ export interface Tables {
     configuration: Buffer | null
     log_configuration: Buffer | null
   }
+  dropped_replicas: { group_id: number; move_id: number }
   consumer_cursors: {
     group_id: number
     consumer_id: number
@@ -58,7 +59,15 @@ export interface Tables {
     snapshot_index: number | null
     snapshot_term: number | null
   }
-  brokers: { id: number; host: string; port: number; uuid: string; created_at: number }
+  brokers: {
+    id: number
+    host: string
+    port: number
+    uuid: string
+    created_at: number
+    rack: string
+    state: string
+  }
   topics: {
     name: string
     replication_factor: number

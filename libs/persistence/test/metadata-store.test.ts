@@ -123,11 +123,28 @@ test('the changes of many commands go in one call, the last of several for one r
     producers: all.flatMap((change) => change.producers),
     consumers: all.flatMap((change) => change.consumers),
     healthChecks: all.flatMap((change) => change.healthChecks),
+    removedBrokers: [],
   }
   await store.materialise(database.db, { appliedIndex: 6, appliedTerm: 1, changes })
   expect(await store.load(database.db)).toBeUndefined()
   expect(await countOf('partitions')).toBe(3)
   expect((await database.db.selectFrom('topics').selectAll().executeTakeFirst())!.partition_count).toBe(3)
+})
+
+test('a broker that is removed is gone from the tables, with its health', async () => {
+  const state = new MetadataState()
+  const removal = { kind: 'remove-broker', at, brokerId: 3 } as const
+  const settings = { ...DEFAULT_SETTINGS }
+  const brokers = [1, 3].map((id) => ({ id, host: 'h', port: 7000 + id, uuid: '' }))
+  const founded = state.apply(1, { kind: 'bootstrap', at, clusterId: 'c', settings, brokers })
+  await store.materialise(database.db, { appliedIndex: 1, appliedTerm: 1, changes: founded.changes })
+  expect([await countOf('brokers'), await countOf('health_checks')]).toEqual([2, 2])
+  const { changes } = state.apply(2, removal)
+  await store.materialise(database.db, { appliedIndex: 2, appliedTerm: 1, changes })
+  expect(await database.db.selectFrom('brokers').select(['id', 'rack', 'state']).execute()).toEqual([
+    { id: 1, rack: '', state: 'active' },
+  ])
+  expect(await countOf('health_checks')).toBe(1)
 })
 
 test('the tables never go back, and a snapshot keeps the index it was taken at', async () => {
@@ -151,8 +168,24 @@ test('the tables never go back, and a snapshot keeps the index it was taken at',
 })
 
 test('tables that are behind what was written before are found out, and written anew as a whole', async () => {
-  const changes = { brokers: [], topics: [], partitions: [], producers: [], consumers: [], healthChecks: [] }
-  const broker = { id: 7 as BrokerId, host: 'h', port: 1, uuid: '', createdAt: 1 }
+  const changes = {
+    brokers: [],
+    topics: [],
+    partitions: [],
+    producers: [],
+    consumers: [],
+    healthChecks: [],
+    removedBrokers: [],
+  }
+  const broker = {
+    id: 7 as BrokerId,
+    host: 'h',
+    port: 1,
+    uuid: '',
+    rack: '',
+    state: 'active',
+    createdAt: 1,
+  } as const
   const first = { appliedIndex: 100_000, appliedTerm: 1, changes: { ...changes, brokers: [broker] } }
   await store.materialise(database.db, { ...first, whole: true, snapshot: { version: 100_000 } })
   expect(await countOf('brokers')).toBe(1)

@@ -1,0 +1,53 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { Api } from './api.js'
+import { freePort, type LocalCluster, until } from './local-cluster.js'
+
+const CLI = fileURLToPath(new URL('../../apps/cli/dist/main.js', import.meta.url))
+const START_LIMIT_MS = 30_000
+
+/** One more broker beside a cluster, as `sluice broker` runs it; it waits to be added. */
+export class ExtraBroker {
+  readonly port: number
+  readonly #supervisor: ChildProcess
+  #output = ''
+
+  private constructor(port: number, supervisor: ChildProcess) {
+    this.port = port
+    this.#supervisor = supervisor
+    const collect = (chunk: Buffer): void => {
+      this.#output = (this.#output + chunk.toString()).slice(-50_000)
+    }
+    supervisor.stdout?.on('data', collect)
+    supervisor.stderr?.on('data', collect)
+  }
+
+  static async start(cluster: LocalCluster): Promise<ExtraBroker> {
+    const port = await freePort()
+    const supervisor = spawn(process.execPath, [CLI, 'broker', '--port', String(port)], {
+      env: { ...process.env, ...cluster.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const broker = new ExtraBroker(port, supervisor)
+    const api = new Api(port)
+    try {
+      await until(
+        async () => (await api.get('/health/live')).status === 200,
+        START_LIMIT_MS,
+        () => `the broker does not start:\n${broker.#output}`,
+      )
+    } finally {
+      api.close()
+    }
+    return broker
+  }
+
+  /** Ctrl-C. */
+  async stop(): Promise<void> {
+    const { exitCode, signalCode } = this.#supervisor
+    if (exitCode !== null || signalCode !== null) return
+    const ended = new Promise((resolve) => this.#supervisor.once('exit', resolve))
+    this.#supervisor.kill('SIGINT')
+    await ended
+  }
+}

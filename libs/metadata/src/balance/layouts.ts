@@ -1,0 +1,53 @@
+import type { BrokerInfo, PartitionInfo } from '../entities.js'
+import type { MetadataState } from '../state.js'
+import { isLeaving } from './leaving.js'
+import type { PlanBroker, PlanPartition } from './layout.js'
+import type { Layouts } from './planner.js'
+
+/**
+ * The cluster as the planner sees it. Who is dead, or about to leave, is to keep nothing.
+ *
+ * @param sizes bytes of partitions by group, as far as they are known
+ */
+export function layoutsOf(state: MetadataState, sizes: ReadonlyMap<number, number> = new Map()): Layouts {
+  return {
+    brokers: state.brokers().map((broker) => planBroker(broker, isAlive(state, broker))),
+    partitions: state
+      .topics()
+      .flatMap(({ replicationFactor, partitions }) =>
+        partitions.map((partition) => planPartition(partition, replicationFactor, sizes)),
+      ),
+  }
+}
+
+function planBroker(broker: BrokerInfo, isAlive: boolean): PlanBroker {
+  const { id, host, rack, state } = broker
+  return {
+    id,
+    host,
+    rack,
+    takes: isAlive && (state === 'active' || state === 'joining'),
+    keeps: isAlive && !isLeaving(broker),
+    isEvicted: state === 'evicted',
+  }
+}
+
+function planPartition(
+  partition: PartitionInfo,
+  replicationFactor: number,
+  sizes: ReadonlyMap<number, number>,
+): PlanPartition {
+  const { groupId, replicas, departing, departed, move } = partition
+  return {
+    groupId,
+    replicas,
+    replicationFactor,
+    barred: [...departing, ...departed],
+    fixed: move !== undefined,
+    bytes: sizes.get(groupId) ?? 0,
+  }
+}
+
+function isAlive(state: MetadataState, { id }: BrokerInfo): boolean {
+  return state.healthCheck('broker', id)?.status === 'alive'
+}

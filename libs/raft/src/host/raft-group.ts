@@ -103,6 +103,11 @@ export class RaftGroup {
     return this.#closed
   }
 
+  /** Something was decided that the next turn hands out. */
+  get hasOutput(): boolean {
+    return this.#core.hasOutput()
+  }
+
   /** Some of what it handed to the log is not durable yet. */
   get isWriting(): boolean {
     return this.#outstanding.length > 0

@@ -42,8 +42,6 @@ export class SimNode {
   #pausedUntilMs = 0
   #ticksFirst = false
   /** Groups that are taking a snapshot from another node. */
-  /** Groups that decide nothing before an earlier opening's writes are durable. */
-  #held = new Set<RaftGroupId>()
   #taking = new Set<GroupIncarnation>()
   #missedTick: Waiting['run'] | undefined
   #backlog: Waiting[] = []
@@ -239,9 +237,8 @@ export class SimNode {
     this.enter((host) => {
       const replica = this.#replicas.get(id)
       if (replica === undefined) return
-      const { isWriting } = replica.group
       host.closeGroup(id)
-      this.#closed(replica, isWriting)
+      this.#closed(replica)
     })
   }
 
@@ -374,19 +371,12 @@ export class SimNode {
     const log = this.store.group(id)
     if (log === undefined || sameBytes(log.uuid, uuid)) return
     const replica = this.#replicas.get(id)
-    const isWriting = replica?.group.isWriting === true
     host.removeGroup(id)
-    if (replica !== undefined) this.#closed(replica, isWriting)
+    if (replica !== undefined) this.#closed(replica)
   }
 
-  /** The host holds the group's next opening back until what this one has written is durable. */
-  #closed(replica: SimReplica, isWriting: boolean): void {
-    const { id } = replica.incarnation
-    if (isWriting) {
-      this.#held.add(id)
-      this.store.append([], () => this.#held.delete(id))
-    }
-    this.#replicas.delete(id)
+  #closed(replica: SimReplica): void {
+    this.#replicas.delete(replica.incarnation.id)
     replica.close()
   }
 
@@ -470,7 +460,8 @@ export class SimNode {
   }
 
   #observe(isCurrent: boolean): void {
-    for (const [id, replica] of this.#replicas) replica.observe(isCurrent && !this.#held.has(id))
+    // A group may be held back until what an earlier opening has written is durable.
+    for (const replica of this.#replicas.values()) replica.observe(isCurrent && !replica.group.hasOutput)
   }
 
   /** Whatever belongs to the process is gone with it. */
@@ -480,7 +471,6 @@ export class SimNode {
     this.#replicas = new Map()
     this.#turnScheduled = false
     this.#taking = new Set()
-    this.#held = new Set()
     this.#pausedUntilMs = 0
     this.#missedTick = undefined
     const dropped = this.#backlog

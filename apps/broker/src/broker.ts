@@ -6,7 +6,8 @@ import { type Database, ensureDatabase, migrate, openDatabase } from '@sluice/pe
 import {
   type NodeId,
   openSnapshotStore,
-  openWal,
+  openOrReplaceWal,
+  type OpenedLog,
   RaftDecodeError,
   Role,
   type SnapshotStore,
@@ -39,6 +40,7 @@ export class Broker implements Service {
   #port = 0
   #database: Database | undefined
   #wal: Wal | undefined
+  #log: OpenedLog | undefined
   #snapshots: SnapshotStore | undefined
   #member: ClusterMember | undefined
   readonly #stopping = new AbortController()
@@ -85,27 +87,26 @@ export class Broker implements Service {
     this.#database = database
     this.#closers.add('database', () => database.destroy())
     await migrate(database)
-    const wal = await openWal({
+    const log = await openOrReplaceWal({
       directory: path.join(config.dataDirectory, 'log'),
+      isUsed: wasMember,
       nodeUuid: new Uint8Array(Buffer.from(this.#identity.nodeUuid, 'hex')),
       segmentBytes: config.segmentBytes,
       cacheBytesMax: config.logCacheBytesMax,
       onFatal: this.#hooks.onFatal,
     })
+    const { wal } = log
+    this.#log = log
     this.#wal = wal
     this.#closers.add('log', () => wal.close())
     this.#logger.info(wal.report, 'the log is open')
-    // Without its log it has forgotten its votes and what it acknowledged: it must not take part as itself.
-    if (wasMember && wal.report.segments === 0)
-      throw new NodeIdentityError(
-        `the log of broker ${this.#identity.brokerId} is gone from ${config.dataDirectory}: restore it, or add a new broker with an empty directory`,
-      )
     const snapshots = await openSnapshotStore({
       directory: path.join(config.dataDirectory, 'snapshots'),
       onEvent: (event) => this.#logger.debug(event, 'snapshots on disk'),
     })
     this.#snapshots = snapshots
     this.#closers.add('snapshots', () => snapshots.close())
+    this.#identity = { ...this.#identity, starts: this.#identity.starts + 1 }
     await saveIdentity(config.dataDirectory, this.#identity)
     await this.#listen()
     if (this.#identity.clusterId !== '') await this.#takePlace()
@@ -147,7 +148,7 @@ export class Broker implements Service {
   }
 
   async #takePlace(): Promise<void> {
-    const { clusterId, brokerId, nodeUuid, brokers } = this.#identity
+    const { clusterId, brokerId, nodeUuid, starts, brokers } = this.#identity
     const founders = this.#config.bootstrap
     const member = await ClusterMember.start({
       config: this.#config,
@@ -159,6 +160,8 @@ export class Broker implements Service {
       address: { host: this.#config.advertisedHost, port: this.#port },
       database: this.#database!,
       wal: this.#wal!,
+      starts,
+      lostLog: { lost: this.#log!.lost, recovered: () => this.#log!.recovered() },
       snapshots: this.#snapshots!,
       clock: systemClock,
       signal: this.#stopping.signal,
@@ -253,12 +256,20 @@ export class Broker implements Service {
       metadata: this.#member?.metadataProgress,
       recovering: this.#member?.recovery.recoveries ?? [],
       log: this.#wal?.stats(),
+      lostLog: this.#lostLog() ?? null,
     }
   }
 
   #databaseState(): string {
     if (this.#member?.materialiser.failing === true) return 'failing'
     return (this.#member?.recovery.recoveries.length ?? 0) > 0 ? 'recovering' : 'ok'
+  }
+
+  /** As long as not all groups have recovered; none is open yet while this broker takes its place. */
+  #lostLog(): { readonly lost: string; readonly groups: number } | undefined {
+    if (this.#member !== undefined) return this.#member.logRecovery.status
+    const lost = this.#log?.lost
+    return lost === undefined ? undefined : { lost, groups: 0 }
   }
 
   #save(): void {

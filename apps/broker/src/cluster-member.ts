@@ -33,6 +33,7 @@ import { DatabaseCopies } from './database-copies.js'
 import { DatabaseRecovery } from './database-recovery.js'
 import { DatabaseSnapshots } from './database-snapshots.js'
 import { DatabaseWatch } from './database-watch.js'
+import { LogRecovery, type LogRecoveryParts } from './log-recovery.js'
 import { returnLeaderships } from './leadership-balancer.js'
 import { Materialiser } from './materialiser.js'
 import { MetadataMaterialiser } from './metadata-materialiser.js'
@@ -69,6 +70,9 @@ export interface MemberParts {
   readonly address: { readonly host: string; readonly port: number }
   readonly database: Database
   readonly wal: Wal
+  /** How often this broker was started. */
+  readonly starts: number
+  readonly lostLog: Omit<LogRecoveryParts, 'logger'>
   /** Where snapshots of peers arrive. */
   readonly snapshots: SnapshotStore
   readonly clock: Clock
@@ -87,6 +91,7 @@ export class ClusterMember {
   readonly replicas: ReplicaSet
   readonly materialiser: Materialiser
   readonly recovery: DatabaseRecovery
+  readonly logRecovery: LogRecovery
   readonly #parts: MemberParts
   readonly #peers: BrokerPeers
   readonly #activity: ActivityGatherer
@@ -110,8 +115,10 @@ export class ClusterMember {
     this.#peers = new BrokerPeers({ self: brokerId, identity, random, logger })
     this.#closers.add('connections to brokers', () => this.#peers.close())
     const exchange = this.#exchange(parts)
+    this.logRecovery = new LogRecovery({ ...parts.lostLog, logger })
     this.host = new RaftHost({
       nodeId: brokerId as NodeId,
+      epoch: parts.starts,
       store: parts.wal,
       transport: this.#peers,
       random,
@@ -152,6 +159,7 @@ export class ClusterMember {
       owner: this.materialiser,
       snapshots: copies,
       recovery: this.recovery,
+      logRecovery: this.logRecovery,
       removeReceived: (groupId) => parts.snapshots.removeGroup(groupId as RaftGroupId),
       logDurable: () => new Promise((resolve) => parts.wal.append([], resolve)),
       dropped,
@@ -293,6 +301,7 @@ export class ClusterMember {
       voters: voters as readonly NodeId[],
       applied: replica.appliedIndex,
       ...(snapshot === undefined ? {} : { snapshot }),
+      isRecovering: this.logRecovery.isRunning,
       machine: replica,
     })
     replica.attach(group)
@@ -345,6 +354,7 @@ export class ClusterMember {
         },
       })
       this.#compact()
+      await this.#lookAtLog()
     }
     await this.#introduce()
     if (this.#source.ready) {
@@ -362,6 +372,11 @@ export class ClusterMember {
     const { brokerId, clock } = this.#parts
     for (const groupId of this.replicas.unconfirmed)
       await this.#source.propose({ kind: 'replica-dropped', at: clock.now(), groupId, brokerId })
+  }
+
+  async #lookAtLog(): Promise<void> {
+    const isWhole = this.replicas.openingCount === 0 && this.recovery.recoveries.length === 0
+    if (this.#source.ready && isWhole) await this.logRecovery.look(this.host.groups())
   }
 
   /** Founds the cluster when nobody has, and says where this broker is when that has changed. */
@@ -483,6 +498,7 @@ async function loadMetadata(parts: MemberParts, store: MetadataStore): Promise<M
     return await startOfMetadata({
       stored: await store.load(database),
       log: wal.group(METADATA_GROUP as number as RaftGroupId),
+      isLogLost: parts.lostLog.lost !== undefined,
       links: founders.flatMap(({ id }) => peers.link(id) ?? []),
       materialise: (delta) => store.materialise(database, delta),
       logger: logger.child({ part: 'recovery' }),

@@ -19,6 +19,8 @@ export interface MetadataRecoveryParts {
   readonly stored: StoredMetadata | undefined
   /** The log holds what is behind `compactedIndex`, up to `lastIndex`. */
   readonly log: { readonly compactedIndex: number; readonly lastIndex: number } | undefined
+  /** The log may lack what was durable: that there is none does not mean that there never was one. */
+  readonly isLogLost: boolean
   readonly links: readonly RpcLink[]
   readonly materialise: (delta: MetadataDelta) => Promise<unknown>
   readonly logger: Logger
@@ -34,19 +36,22 @@ const RETRY_MS = 500
  * to find one: to run on would leave a hole.
  */
 export async function startOfMetadata(parts: MetadataRecoveryParts): Promise<MetadataStart> {
-  const { stored, log, links, logger, signal } = parts
+  const { stored, log, isLogLost, links, logger, signal } = parts
   const storedIndex = stored?.appliedIndex ?? 0
-  if (log === undefined || (storedIndex >= log.compactedIndex && storedIndex <= log.lastIndex))
+  if (
+    (log === undefined && !isLogLost) ||
+    (log !== undefined && storedIndex >= log.compactedIndex && storedIndex <= log.lastIndex)
+  )
     return { stored }
   logger.error(
-    { storedIndex, compactedIndex: log.compactedIndex, lastIndex: log.lastIndex },
-    'the database has lost metadata: it is copied from another broker',
+    { storedIndex, compactedIndex: log?.compactedIndex, lastIndex: log?.lastIndex },
+    'the metadata in the database and the log do not fit: it is copied from another broker',
   )
   for (let attempt = 0; ; attempt++) {
     try {
       const link = links[attempt % links.length]
       if (link === undefined) throw new Error('the cluster has no other broker with the metadata')
-      return await copyFrom(link, log.compactedIndex, parts)
+      return await copyFrom(link, log?.compactedIndex ?? 0, parts)
     } catch (error) {
       signal.throwIfAborted()
       logger.warn({ reason: messageOf(error) }, 'the metadata could not be copied; another broker is asked')

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto'
 import { delay } from '@sluice/foundation'
 import { isHolder, type PartitionInfo } from '@sluice/metadata'
 import type { StoredPartition } from '@sluice/persistence'
-import type { NodeId, RaftGroupId, RaftHost } from '@sluice/raft'
+import { encodeConfiguration, type NodeId, type RaftGroupId, type RaftHost } from '@sluice/raft'
 import type { Logger } from 'pino'
 import type { DatabaseRecovery } from './database-recovery.js'
+import type { LogRecovery } from './log-recovery.js'
 import {
   PartitionReplica,
   type ReplicaLimits,
@@ -26,6 +27,7 @@ export interface ReplicaSetParts {
   readonly owner: ReplicaOwner
   readonly snapshots: ReplicaSnapshots
   readonly recovery: DatabaseRecovery
+  readonly logRecovery: LogRecovery
   /** Removes what arrived of snapshots. */
   readonly removeReceived: (groupId: number) => Promise<void>
   /** Resolves when everything that the log was told is on disk. */
@@ -156,9 +158,13 @@ export class ReplicaSet {
   }
 
   async #open(info: PartitionInfo): Promise<void> {
-    const { host, store, limits, owner, snapshots, recovery, brokerId, clusterId } = this.#parts
+    const { host, store, limits, owner, snapshots, recovery, logRecovery, brokerId, clusterId } = this.#parts
     const snapshot = await store.load(info.groupId)
-    const configuration = snapshot?.configuration
+    const isRecovering = logRecovery.isRunning
+    // A log that begins anew follows what the database has.
+    const configuration =
+      snapshot?.configuration ??
+      (isRecovering ? (snapshot?.logConfiguration ?? firstConfiguration(info)) : undefined)
     // Moved away, or changed, while the database was asked.
     if (this.#closed.signal.aborted || this.#toOpen.get(info.groupId) !== info) return
     if (!recovery.fitsLog(info.groupId, snapshot)) {
@@ -176,6 +182,7 @@ export class ReplicaSet {
       ...(snapshot === undefined || configuration === undefined
         ? {}
         : { snapshot: { index: snapshot.appliedIndex, term: snapshot.appliedTerm, configuration } }),
+      isRecovering,
       machine: replica,
     })
     replica.attach(group)
@@ -216,6 +223,17 @@ export class ReplicaSet {
 function firstVoters({ founders, replicas }: PartitionInfo, brokerId: number): readonly number[] {
   const isFounder = [founders, replicas].every((ids) => (ids as readonly number[]).includes(brokerId))
   return isFounder ? founders : []
+}
+
+/** Of a partition whose members never changed since it was made. */
+function firstConfiguration({ founders }: PartitionInfo): Uint8Array {
+  return encodeConfiguration({
+    voters: founders as readonly number[] as readonly NodeId[],
+    votersOutgoing: [],
+    learners: [],
+    promotable: [],
+    context: new Uint8Array(0),
+  })
 }
 
 /** Group ids are never used again in a cluster, so cluster and id tell a group from every other. */

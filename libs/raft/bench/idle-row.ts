@@ -8,6 +8,8 @@ const GROUPS = 10_000
 const SECONDS_MIN = 20
 const CPU_PERCENT_MAX = 2
 const BYTES_MAX = 100 * 1024 * 1024
+/** V8 keeps the room for a burst of new objects until little was made for five seconds. */
+const QUIET_MS = 6000
 const SETTLE_MS = 2000
 
 export const idleRow: Row = {
@@ -26,6 +28,7 @@ export const idleRow: Row = {
       })
       try {
         for (const id of MEMBER_IDS) await cluster.member(id).call('quiesce')
+        await delay(QUIET_MS)
         for (const id of MEMBER_IDS) await cluster.member(id).call('collectGarbage')
         // The last writes are sealed, and what was freed goes back to the system.
         await delay(SETTLE_MS)

@@ -98,6 +98,7 @@ export function refusalOf(configuration: Configuration): string | undefined {
 /** Everybody who gets the log, each once. */
 export function membersOf(configuration: Configuration): readonly NodeId[] {
   const { voters, votersOutgoing, learners } = configuration
+  if (votersOutgoing.length === 0 && learners.length === 0) return voters
   return [...new Set([...voters, ...votersOutgoing, ...learners])]
 }
 

@@ -63,7 +63,8 @@ export class RaftGroup {
   /** Writes that are not durable yet. */
   #outstanding: Completion[] = NONE
   #isRecovering: boolean
-  #configurationIndex: LogIndex
+  /** The last that the host was told of. */
+  #configuration: Configuration
   #closed = false
 
   constructor(parts: {
@@ -81,7 +82,7 @@ export class RaftGroup {
     this.#core = core
     this.#host = host
     this.#isRecovering = core.isRecovering
-    this.#configurationIndex = core.configurationIndex
+    this.#configuration = core.configuration
     this.#sender = new AppendSender(this, outbox)
     this.#applier = new Applier(this)
   }
@@ -303,8 +304,8 @@ export class RaftGroup {
       if (last === undefined) for (const message of output.sendAfterPersist) this.#sender.send(message)
       else last.messages.push(...output.sendAfterPersist)
     }
-    if (this.#core.configurationIndex !== this.#configurationIndex) {
-      this.#configurationIndex = this.#core.configurationIndex
+    if (this.#core.configuration !== this.#configuration) {
+      this.#configuration = this.#core.configuration
       this.#host.membersChanged(this)
     }
     if (output.stateChanged) this.machine.stateChanged(this.state)

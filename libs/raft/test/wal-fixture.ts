@@ -16,8 +16,8 @@ import type { WalOptions } from '../src/wal/wal-options.js'
 import type { SimulatedDisk } from './wal-simulated-disk.js'
 
 const NODE = Buffer.from('0123456789abcdef0123456789abcdef', 'hex')
-/** No seal comes by itself. */
-const NEVER_MS = 2_000_000_000
+/** No seal comes by itself, and no timer keeps a log in memory whose disk lost its power. */
+const NEVER_MS = Number.POSITIVE_INFINITY
 
 export function groupId(value: number): RaftGroupId {
   return value as RaftGroupId

@@ -37,7 +37,7 @@ export interface WalOptions {
   readonly segmentBytes?: number
   /** Entries kept in memory over all groups, bytes; what is not durable yet may exceed it. Default 256 MiB. */
   readonly cacheBytesMax?: number
-  /** An idle log ends with an empty batch after this, milliseconds. Default 50. */
+  /** An idle log ends with an empty batch after this, milliseconds; never, when it is infinite. Default 50. */
   readonly sealAfterMs?: number
   /**
    * A group whose oldest entries are this many segments behind the newest is reported; this many further

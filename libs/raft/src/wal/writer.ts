@@ -327,6 +327,7 @@ export class LogWriter {
   #waitForIdle(): void {
     if (this.#isClosing || this.#failure !== undefined) return
     if (this.#open === undefined && this.#isSealed) return
+    if (this.#options.sealAfterMs === Number.POSITIVE_INFINITY) return
     if (this.#idle === undefined) this.#idle = setTimeout(this.#onIdle, this.#options.sealAfterMs).unref()
     else this.#idle.refresh()
   }

@@ -8,7 +8,10 @@ const GROUPS = 10_000
 const SECONDS_MIN = 20
 const CPU_PERCENT_MAX = 2
 const BYTES_MAX = 100 * 1024 * 1024
-/** V8 keeps the room for a burst of new objects until little was made for five seconds. */
+/**
+ * V8 keeps the room that a burst of new objects needed until a collection finds that little was made since the
+ * one before. By itself it looks after minutes in which nothing happens.
+ */
 const QUIET_MS = 6000
 const SETTLE_MS = 2000
 
@@ -28,6 +31,7 @@ export const idleRow: Row = {
       })
       try {
         for (const id of MEMBER_IDS) await cluster.member(id).call('quiesce')
+        for (const id of MEMBER_IDS) await cluster.member(id).call('collectGarbage')
         await delay(QUIET_MS)
         for (const id of MEMBER_IDS) await cluster.member(id).call('collectGarbage')
         // The last writes are sealed, and what was freed goes back to the system.

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals'
+import { isDeepStrictEqual } from 'node:util'
 import pg from 'pg'
 import { LocalCluster, until } from '../src/index.js'
 
@@ -13,6 +14,37 @@ interface Check {
   readonly type: string
   readonly id: number
   readonly status: string
+  readonly since: number
+  readonly reason: string
+}
+
+interface Event {
+  readonly id: number
+  readonly at: number
+  readonly kind: string
+  readonly subject: string
+  readonly reason: string
+}
+
+/** Times as milliseconds, in the order of types and ids. */
+async function checksOf(running: LocalCluster): Promise<readonly Check[]> {
+  const body = await running.api.must('GET', '/health-checks')
+  return (body['health_checks'] as (Omit<Check, 'since'> & { since: string })[])
+    .map(({ type, id, status, since, reason }) => ({ type, id, status, since: Date.parse(since), reason }))
+    .sort((a, b) => a.type.localeCompare(b.type) || a.id - b.id)
+}
+
+async function eventsOf(running: LocalCluster): Promise<readonly Event[]> {
+  const body = await running.api.must('GET', '/audit-events')
+  return (body['audit_events'] as (Omit<Event, 'at'> & { time: string })[]).map(
+    ({ id, time, kind, subject, reason }) => ({
+      id,
+      at: Date.parse(time),
+      kind,
+      subject,
+      reason,
+    }),
+  )
 }
 
 async function statusOf(running: LocalCluster, type: string, id: number): Promise<string | undefined> {
@@ -53,16 +85,32 @@ test('whoever is silent past the threshold is dead, in the API and in SQL; activ
   try {
     await until(
       async () => {
-        const { rows } = await client.query<{ actor_type: string; status: string }>(
-          'SELECT actor_type, status FROM health_checks WHERE (actor_type, actor_id) IN (($1, $2), ($3, $4))',
-          ['broker', dead.id, 'producer', producer],
+        const { rows } = await client.query<Check>(
+          `SELECT actor_type AS type, actor_id::integer AS id, status, since::float AS since, reason
+           FROM health_checks ORDER BY type, id`,
         )
-        const found = Object.fromEntries(rows.map((row) => [row.actor_type, row.status]))
-        return found['broker'] === 'dead' && found['producer'] === 'alive'
+        return isDeepStrictEqual(rows, await checksOf(running))
       },
       10_000,
       () => 'the table does not say what the API says',
     )
+    await until(
+      async () => {
+        const { rows } = await client.query<Event>(
+          'SELECT id::integer, at::float, kind, subject, reason FROM audit_events ORDER BY id',
+        )
+        return isDeepStrictEqual(rows, await eventsOf(running))
+      },
+      10_000,
+      () => 'the audit trail in SQL is not that of the API',
+    )
+    const story = (await eventsOf(running)).filter(({ subject }) => subject === `broker/${dead.id}`)
+    expect(story.at(-1)).toMatchObject({
+      kind: 'broker-dead',
+      reason: expect.stringMatching(/^silent for \d+ ms$/),
+    })
+    const check = (await checksOf(running)).find(({ type, id }) => type === 'broker' && id === dead.id)
+    expect(check).toMatchObject({ since: story.at(-1)!.at, reason: story.at(-1)!.reason })
   } finally {
     await client.end()
   }

@@ -25,8 +25,8 @@ export class Api {
     this.url = url
   }
 
-  async createTopic(topic: string): Promise<void> {
-    await this.#post('/topics', { topic_name: topic })
+  async createTopic(topic: string, partitions = 1): Promise<void> {
+    await this.#post('/topics', { topic_name: topic, partitions })
   }
 
   async registerProducer(topic: string): Promise<number> {

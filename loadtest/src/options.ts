@@ -41,3 +41,10 @@ export function parseSeconds(text: string): number {
     throw new InvalidArgumentError('a number from 1 to 3600')
   return seconds
 }
+
+export function parseCount(text: string): number {
+  const count = Number(text)
+  if (!Number.isInteger(count) || count < 0 || count > 1_000_000)
+    throw new InvalidArgumentError('a number from 0 to 1000000')
+  return count
+}

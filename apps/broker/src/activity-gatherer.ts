@@ -38,7 +38,7 @@ export class ActivityGatherer {
     this.#note('brokers', [id, this.#clock.now()])
   }
 
-  /** Decides on what was gathered and on who is dead or alive again; only the metadata leader does. */
+  /** Decides on what was gathered and on who is dead; only the metadata leader does. */
   async decide(replica: MetadataReplica): Promise<void> {
     if (!replica.serving) {
       for (const type of TYPES) this.#seen[type].clear()
@@ -54,7 +54,7 @@ export class ActivityGatherer {
     }
     if (command.producers.length + command.consumers.length + command.brokers.length > 0)
       await replica.propose(command)
-    const marks = replica.state.staleActors(at)
+    const marks = replica.state.silentActors(at)
     if (marks.length > 0) await replica.propose({ kind: 'mark', at, marks: marks.slice(0, SEEN_PER_COMMAND) })
   }
 

@@ -35,6 +35,8 @@ export class BrokerCalls {
     readonly service: PartitionService
     /** Absent on a broker without a vote in the metadata. */
     readonly metadata: MetadataReplica | undefined
+    /** True for the group of a partition that was deleted. */
+    readonly isGone: (groupId: number) => boolean
     readonly activity: ActivityGatherer
     readonly copies: DatabaseCopies
     readonly status: () => Promise<BrokerStatus>
@@ -44,6 +46,8 @@ export class BrokerCalls {
     readonly replicas: ReplicaSet
     readonly service: PartitionService
     readonly metadata: MetadataReplica | undefined
+    /** True for the group of a partition that was deleted. */
+    readonly isGone: (groupId: number) => boolean
     readonly activity: ActivityGatherer
     readonly copies: DatabaseCopies
     readonly status: () => Promise<BrokerStatus>
@@ -90,7 +94,7 @@ export class BrokerCalls {
       case RpcMethod.BROKER_STATUS:
         return encodeJson(await this.#status())
       default:
-        throw new BrokerError('INVALID_REQUEST', `a call of unknown number ${method}`)
+        throw new BrokerError('UNSUPPORTED_VERSION', `this version has no call ${method}`, { outcome: 'no' })
     }
   }
 
@@ -158,6 +162,8 @@ export class BrokerCalls {
 
   #replica(groupId: number): PartitionReplica {
     const replica = this.#parts.replicas.get(groupId)
+    if (replica === undefined && this.#parts.isGone(groupId))
+      throw new BrokerError('TOPIC_NOT_FOUND', 'the topic was deleted', { outcome: 'no' })
     if (replica === undefined)
       throw new BrokerError('NOT_LEADER', `this broker holds no replica of group ${groupId}`, {
         outcome: 'no',

@@ -2,6 +2,7 @@ import path from 'node:path'
 import { decodeJson, encodeJson, errorBody, RpcMethod } from '@sluice/contracts'
 import { BrokerError, toBrokerId } from '@sluice/domain'
 import { Closers, entropy, messageOf, systemClock } from '@sluice/foundation'
+import { FEATURES } from '@sluice/metadata'
 import { type Database, ensureDatabase, migrate, openDatabase } from '@sluice/persistence'
 import {
   type NodeId,
@@ -232,6 +233,7 @@ export class Broker implements Service {
       brokerId: brokerId === 0 ? null : brokerId,
       state: this.#member === undefined ? 'waiting' : 'serving',
       groups: this.#member?.replicas.size ?? 0,
+      features: FEATURES,
     }
   }
 

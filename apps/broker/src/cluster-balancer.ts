@@ -32,7 +32,8 @@ export class ClusterBalancer {
     this.#releaseVotes(metadata)
     for (let decisions = 0; decisions < DECISIONS_PER_ROUND; decisions++) {
       // Whoever was silent because the whole cluster was down has had the time to be heard by then.
-      const knowsTheDead = this.#clock.monotonic() - this.#leadingSince > metadata.state.settings.deadAfterMs
+      const knowsTheDead =
+        this.#clock.monotonic() - this.#leadingSince > metadata.state.settings.deadAfterMs.broker
       const { voters, votersOutgoing } = metadata.group.configuration
       const action = nextAction(metadata.state, {
         now: this.#clock.now(),

@@ -1,13 +1,15 @@
+import { isDeepStrictEqual } from 'node:util'
 import { BrokerLinks, MetadataFollower } from '@sluice/client'
 import { BrokerError, METADATA_GROUP } from '@sluice/domain'
 import { type Clock, Closers, delay, type Random, toError } from '@sluice/foundation'
-import { DEFAULT_SETTINGS, isLeaving } from '@sluice/metadata'
+import { DEFAULT_SETTINGS, FEATURES, isLeaving, type MetadataChanges, supports } from '@sluice/metadata'
 import {
   BatchSlices,
   type Database,
   ensureDatabase,
   MetadataStore,
   migrate,
+  PartitionRemovals,
   PartitionStore,
   retentionStart,
 } from '@sluice/persistence'
@@ -40,12 +42,15 @@ import { MetadataMaterialiser } from './metadata-materialiser.js'
 import { type MetadataStart, startOfMetadata } from './metadata-recovery.js'
 import { MetadataReplica } from './metadata-replica.js'
 import { FollowingSource, type MetadataSource, VotingSource } from './metadata-source.js'
+import { PartitionCloser } from './partition-closer.js'
 import { PartitionReader } from './partition-reader.js'
 import type { PartitionReplica } from './partition-replica.js'
 import { PartitionService } from './partition-service.js'
 import { ReplicaMover } from './replica-mover.js'
+import { ReplicaRemoval } from './replica-removal.js'
 import { RetentionKeeper } from './retention-keeper.js'
 import { groupUuid, ReplicaSet } from './replica-set.js'
+import { SharedLoads } from './shared-loads.js'
 
 /** Brokers with a vote in the metadata: the first ones of the cluster. */
 const METADATA_VOTERS_MAX = 5
@@ -100,9 +105,10 @@ export class ClusterMember {
   readonly #source: MetadataSource
   readonly #mover: ReplicaMover
   readonly #balancer: ClusterBalancer
+  readonly #removal: ReplicaRemoval
+  readonly #closer: PartitionCloser
   readonly #closers = new Closers()
   readonly #stopped = new AbortController()
-  #seenVersion = -1
 
   private constructor(
     parts: MemberParts,
@@ -145,11 +151,27 @@ export class ClusterMember {
       now: () => clock.now(),
       logger: logger.child({ part: 'recovery' }),
     })
+    const removals = new PartitionRemovals()
+    this.#removal = new ReplicaRemoval({
+      host: this.host,
+      owner: this.materialiser,
+      store: {
+        remove: (groupIds) => removals.remove(database, groupIds),
+        removed: () => removals.removed(database),
+        forget: (groupIds) => removals.forget(database, groupIds),
+        stored: () => removals.stored(database),
+      },
+      logged: () => parts.wal.groups(),
+      removeReceived: (groupId) => parts.snapshots.removeGroup(groupId as RaftGroupId),
+      logger,
+    })
+    this.#closers.add('deletion of partitions', () => this.#removal.close())
+    const loads = new SharedLoads((groupIds) => store.loadAll(database, groupIds))
     this.replicas = new ReplicaSet({
       brokerId,
       host: this.host,
       store: {
-        load: (groupId) => store.load(database, groupId),
+        load: (groupId) => loads.load(groupId),
         drop: (groupId, moveId) => store.drop(database, groupId, moveId),
       },
       limits: {
@@ -163,6 +185,7 @@ export class ClusterMember {
       removeReceived: (groupId) => parts.snapshots.removeGroup(groupId as RaftGroupId),
       logDurable: () => new Promise((resolve) => parts.wal.append([], resolve)),
       dropped,
+      removal: this.#removal,
       clusterId,
       logger,
     })
@@ -226,6 +249,14 @@ export class ClusterMember {
       logger,
     })
     this.#balancer = new ClusterBalancer({ clock, logger })
+    this.#closer = new PartitionCloser({
+      state: () => this.#source.state,
+      replica: (groupId) => this.replicas.get(groupId),
+      propose: (command) => this.#source.propose(command),
+      now: () => clock.now(),
+      graceMs: config.closedPartitionGraceMs,
+      logger,
+    })
     this.calls = new BrokerCalls({
       replicas: this.replicas,
       service: new PartitionService(
@@ -235,6 +266,7 @@ export class ClusterMember {
         }),
       ),
       metadata: this.#metadata,
+      isGone: (groupId) => this.#source.state.wasRemoved(groupId),
       activity: this.#activity,
       copies: this.#copies(copies),
       status: () =>
@@ -257,8 +289,10 @@ export class ClusterMember {
     const member = new ClusterMember(parts, metadata, await new PartitionStore().dropped(parts.database))
     member.#peers.update(parts.brokers)
     if (metadata !== undefined) member.#openMetadata(metadata.replica, voters, start?.snapshot)
-    member.#source.onChange(() => member.#metadataChanged())
-    member.#metadataChanged()
+    await member.#removal.open()
+    if (metadata !== undefined) await member.#removal.sweep(metadata.replica.state, true)
+    member.#source.onChange((changes) => member.#metadataChanged(changes))
+    member.#metadataChanged(undefined)
     member.host.start()
     const chores = member.#runChores()
     member.#closers.add('chores', () => {
@@ -319,16 +353,42 @@ export class ClusterMember {
     return new FollowingSource(follower, brokerId, clock)
   }
 
-  #metadataChanged(): void {
+  /** @param changes undefined when anything may have changed */
+  #metadataChanged(changes: readonly MetadataChanges[] | undefined): void {
     const { state } = this.#source
-    if (state.version === this.#seenVersion) return
-    this.#seenVersion = state.version
-    this.replicas.place(state.partitions())
+    this.#checkFeatureLevel(state.settings.featureLevel)
+    this.#removeGone(changes)
+    this.replicas.place(changes?.flatMap(({ partitions }) => partitions) ?? state.partitions())
+    if (changes?.every(({ brokers, removed }) => brokers.length + removed.length === 0) === true) return
     const brokers = state.brokers().map(({ id, host, port }) => ({ id, host, port }))
     // What a founder was started with is newer than what the metadata remembers, until each has said where it is.
     const founders = new Set(this.#parts.founders.map((broker) => broker.id))
     this.#peers.update(brokers.filter((broker) => !founders.has(broker.id)))
     this.#parts.onBrokersChanged(brokers)
+  }
+
+  /** It would not understand what the others write. */
+  #checkFeatureLevel(level: number): void {
+    if (supports(FEATURES, level)) return
+    this.#parts.onFatal(
+      new BrokerError(
+        'UNSUPPORTED_VERSION',
+        `the cluster is at feature level ${level}, this version runs in ${FEATURES.min} to ${FEATURES.max}: start a newer one`,
+        { component: 'broker' },
+      ),
+    )
+  }
+
+  #removeGone(changes: readonly MetadataChanges[] | undefined): void {
+    const { state } = this.#source
+    for (const { removed } of changes ?? [])
+      for (const removal of removed) if (removal.kind === 'partition') this.replicas.remove(removal.partition)
+    if (changes !== undefined) return
+    this.replicas.removeAll((groupId) => state.wasRemoved(groupId))
+    if (this.#metadata === undefined)
+      this.#removal.sweep(state, false).catch((err: unknown) => {
+        this.#parts.logger.warn({ err }, 'what is left of deleted partitions could not be looked for')
+      })
   }
 
   async #runChores(): Promise<void> {
@@ -360,6 +420,7 @@ export class ClusterMember {
     if (this.#source.ready) {
       await this.#confirmDropped()
       await this.#mover.round(this.replicas.all())
+      await this.#closer.round()
     }
     if (this.#source.ready && round % ALIVE_EVERY === 0) await this.#source.reportAlive()
     if (this.#metadata !== undefined && round % TIDY_EVERY === 0) {
@@ -393,8 +454,19 @@ export class ClusterMember {
     const known = this.#source.state.broker(brokerId)
     if (known === undefined) return
     const { host, port } = address
-    if (known.host === host && known.port === port && known.uuid === nodeUuid && known.rack === rack) return
-    await this.#source.propose({ kind: 'update-broker', at, id: brokerId, host, port, uuid: nodeUuid, rack })
+    const isKnown =
+      known.host === host && known.port === port && known.uuid === nodeUuid && known.rack === rack
+    if (isKnown && isDeepStrictEqual(known.features, FEATURES)) return
+    await this.#source.propose({
+      kind: 'update-broker',
+      at,
+      id: brokerId,
+      host,
+      port,
+      uuid: nodeUuid,
+      rack,
+      features: FEATURES,
+    })
   }
 
   /** The database is not where the replica left it: what it has, and the log, and others, know better. */

@@ -1,3 +1,4 @@
+import type { ClusterSettings } from '@sluice/metadata'
 import { EnvReader, LOG_LEVELS } from '@sluice/service'
 import type { BrokerAddress } from './broker-address.js'
 
@@ -29,8 +30,13 @@ export interface BrokerConfig {
   readonly unmaterialisedBytesMax: number
   /** Between two looks at what topics no longer keep. Milliseconds. */
   readonly retentionCheckMs: number
-  /** An actor that was silent for so long is dead. Milliseconds. */
-  readonly deadAfterMs: number
+  /**
+   * Silence after which a broker, producer or consumer is dead. Milliseconds. What a cluster is founded with;
+   * afterwards `PATCH /settings` changes it.
+   */
+  readonly deadAfterMs: ClusterSettings['deadAfterMs']
+  /** From the last message read in a closed partition to its end: lost answers may be asked for again. Milliseconds. */
+  readonly closedPartitionGraceMs: number
   readonly replicationFactor: number
   /** Replicas of a partition are put on different racks where possible; empty: no matter. */
   readonly rack: string
@@ -78,7 +84,13 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
       max: 3_600_000,
       fallback: 10_000,
     }),
-    deadAfterMs: reader.integer('SLUICE_DEAD_AFTER_MS', { min: 1000, max: 86_400_000, fallback: 300_000 }),
+    deadAfterMs: readThresholds(reader),
+    closedPartitionGraceMs: reader.integer('SLUICE_CLOSED_PARTITION_GRACE_MS', {
+      min: 0,
+      max: 86_400_000,
+      // For so long it is known which messages were stored under which ids.
+      fallback: 600_000,
+    }),
     replicationFactor: reader.integer('SLUICE_REPLICATION_FACTOR', { min: 1, max: 9, fallback: 3 }),
     rack: reader.string('BROKER_RACK', { fallback: '' }),
     logLevel: reader.choice('SLUICE_LOG_LEVEL', LOG_LEVELS, 'info'),
@@ -90,6 +102,17 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
     reader.reject(`BROKER_ID ${config.brokerId} is not in SLUICE_BOOTSTRAP_BROKERS`)
   reader.finish()
   return config
+}
+
+/** One setting for all types of actors, and one for each type. */
+function readThresholds(reader: EnvReader): ClusterSettings['deadAfterMs'] {
+  const bounds = { min: 1000, max: 86_400_000 }
+  const fallback = reader.integer('SLUICE_DEAD_AFTER_MS', { ...bounds, fallback: 300_000 })
+  return {
+    broker: reader.integer('SLUICE_BROKER_DEAD_AFTER_MS', { ...bounds, fallback }),
+    producer: reader.integer('SLUICE_PRODUCER_DEAD_AFTER_MS', { ...bounds, fallback }),
+    consumer: reader.integer('SLUICE_CONSUMER_DEAD_AFTER_MS', { ...bounds, fallback }),
+  }
 }
 
 /** `1=127.0.0.1:7001,2=127.0.0.1:7002`: the first brokers of a cluster, the same list for each of them. */

@@ -1,5 +1,5 @@
 import { delay } from '@sluice/foundation'
-import type { MetadataChanges, MetadataSnapshot } from '@sluice/metadata'
+import type { MetadataChanges, MetadataSnapshot, Removal } from '@sluice/metadata'
 import { MetadataLostError } from '@sluice/persistence'
 import type { Logger } from 'pino'
 import type { MetadataReplica } from './metadata-replica.js'
@@ -19,8 +19,12 @@ export interface MetadataDeltaStore {
 }
 
 const GATHER_MS = 100
-/** A snapshot, from which a restart begins, is written when this many entries came since the last. */
-const SNAPSHOT_ENTRIES = 1000
+/**
+ * A snapshot, from which a restart begins, is written when so many entries came since the last, and at least
+ * so many for each thing that it holds: what it costs is spread over changes, however large it is.
+ */
+const SNAPSHOT_ENTRIES_MIN = 1000
+const SNAPSHOT_ENTRIES_PER_ROW = 0.25
 const RETRY_MS_MAX = 2000
 
 type Gathered = { -readonly [K in keyof MetadataChanges]: Map<string, MetadataChanges[K][number]> }
@@ -49,7 +53,9 @@ export class MetadataMaterialiser {
     this.#store = parts.store
     this.#logger = parts.logger.child({ part: 'metadata-materialiser' })
     this.#snapshotIndex = parts.replica.appliedIndex
-    parts.replica.onChange((changes) => this.#gather(changes))
+    parts.replica.onChange((changes) => {
+      for (const change of changes) this.#gather(change)
+    })
   }
 
   /** The log is not needed up to here: a restart begins with the snapshot of this index. */
@@ -74,9 +80,11 @@ export class MetadataMaterialiser {
   }
 
   #gather(changes: MetadataChanges): void {
+    for (const removal of changes.removed) this.#remove(removal)
     for (const broker of changes.brokers) this.#changes.brokers.set(String(broker.id), broker)
     for (const topic of changes.topics) this.#changes.topics.set(topic.name, topic)
-    for (const partition of changes.partitions) this.#changes.partitions.set(partition.name, partition)
+    for (const partition of changes.partitions)
+      this.#changes.partitions.set(String(partition.groupId), partition)
     for (const producer of changes.producers) this.#changes.producers.set(String(producer.id), producer)
     for (const consumer of changes.consumers) this.#changes.consumers.set(String(consumer.id), consumer)
     for (const check of changes.healthChecks)
@@ -86,6 +94,7 @@ export class MetadataMaterialiser {
       this.#changes.healthChecks.delete(`broker ${id}`)
       this.#changes.removedBrokers.set(String(id), id)
     }
+    for (const event of changes.auditEvents) this.#changes.auditEvents.set(String(event.id), event)
     this.#wake()
   }
 
@@ -97,6 +106,20 @@ export class MetadataMaterialiser {
       })
   }
 
+  /** What is gone is not written first: the tables take removals before rows. */
+  #remove(removal: Removal): void {
+    const { topics, partitions, healthChecks, removed } = this.#changes
+    const id =
+      removal.kind === 'topic' ? removal.name : String('id' in removal ? removal.id : removal.groupId)
+    if (removal.kind === 'topic') topics.delete(id)
+    else if (removal.kind === 'partition') partitions.delete(id)
+    else {
+      this.#changes[`${removal.kind}s`].delete(id)
+      healthChecks.delete(`${removal.kind} ${id}`)
+    }
+    removed.set(`${removal.kind} ${id}`, removal)
+  }
+
   async #run(): Promise<void> {
     while (this.#waiting && !this.#isStopped()) {
       await delay(GATHER_MS, this.#stopped.signal).catch(() => undefined)
@@ -106,7 +129,8 @@ export class MetadataMaterialiser {
       this.#changes = empty()
       const { appliedIndex, appliedTerm } = this.#replica
       const whole = this.#lost
-      const withSnapshot = whole || appliedIndex - this.#snapshotIndex >= SNAPSHOT_ENTRIES
+      const entriesMin = Math.max(SNAPSHOT_ENTRIES_MIN, this.#replica.state.size * SNAPSHOT_ENTRIES_PER_ROW)
+      const withSnapshot = whole || appliedIndex - this.#snapshotIndex >= entriesMin
       const snapshot = withSnapshot ? this.#replica.state.toJSON() : undefined
       const written = await this.#write({
         appliedIndex,
@@ -157,13 +181,25 @@ function empty(): Gathered {
     consumers: new Map(),
     healthChecks: new Map(),
     removedBrokers: new Map(),
+    auditEvents: new Map(),
+    removed: new Map(),
   }
 }
 
 /** Everything there is, as changes. */
 export function allOf(snapshot: MetadataSnapshot): MetadataChanges {
-  const { brokers, topics, producers, consumers, healthChecks } = snapshot
-  return { brokers, topics, partitions: [], producers, consumers, healthChecks, removedBrokers: [] }
+  const { brokers, topics, producers, consumers, healthChecks, audit } = snapshot
+  return {
+    brokers,
+    topics,
+    partitions: [],
+    producers,
+    consumers,
+    healthChecks,
+    removedBrokers: [],
+    auditEvents: audit.events,
+    removed: [],
+  }
 }
 
 function rowsOf(gathered: Gathered): MetadataChanges {
@@ -175,5 +211,7 @@ function rowsOf(gathered: Gathered): MetadataChanges {
     consumers: [...gathered.consumers.values()],
     healthChecks: [...gathered.healthChecks.values()],
     removedBrokers: [...gathered.removedBrokers.values()],
+    auditEvents: [...gathered.auditEvents.values()],
+    removed: [...gathered.removed.values()],
   }
 }

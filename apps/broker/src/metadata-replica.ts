@@ -2,6 +2,7 @@ import { decodeJson } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import { invariant } from '@sluice/foundation'
 import {
+  encodeMetadataCommand,
   type MetadataChanges,
   type MetadataCommand,
   type MetadataResult,
@@ -38,14 +39,12 @@ export interface Decision {
   readonly result: MetadataResult
 }
 
-const encoder = new TextEncoder()
-
 /** This broker's replica of the cluster metadata, where it has a vote. */
 export class MetadataReplica implements StateMachine {
   readonly state: MetadataState
   readonly #pending = new PendingProposals<Decision>()
   readonly #waiters = new EndWaiters()
-  readonly #listeners = new Set<(changes: MetadataChanges) => void>()
+  readonly #listeners = new Set<(changes: readonly MetadataChanges[]) => void>()
   #group: RaftGroup | undefined
   #news: (readonly [index: number, command: MetadataCommand])[] = []
   /** Followers that have everything up to here can be served from the news. */
@@ -92,12 +91,15 @@ export class MetadataReplica implements StateMachine {
     return this.#leading.leader
   }
 
-  onChange(listener: (changes: MetadataChanges) => void): void {
+  /** Calls `listener` with what entries have changed, in their order, once for all that are applied at once. */
+  onChange(listener: (changes: readonly MetadataChanges[]) => void): void {
     this.#listeners.add(listener)
   }
 
   apply(entries: readonly Entry[]): void {
-    for (const entry of entries) this.#applyEntry(entry)
+    const changes: MetadataChanges[] = []
+    for (const entry of entries) this.#applyEntry(entry, changes)
+    if (changes.length > 0) for (const listener of this.#listeners) listener(changes)
     if (this.#news.length > NEWS_MAX * 2) {
       this.#news = this.#news.slice(-NEWS_MAX)
       this.#newsFrom = this.#news[0]![0] - 1
@@ -119,7 +121,7 @@ export class MetadataReplica implements StateMachine {
    */
   async propose(command: MetadataCommand): Promise<Decision> {
     if (!this.#serving) throw this.#notLeader()
-    const outcome = this.group.propose([encoder.encode(JSON.stringify(command))])
+    const outcome = this.group.propose([encodeMetadataCommand(command)])
     if (outcome.kind === 'accepted') return this.#pending.wait(outcome.firstIndex, outcome.term)
     if (outcome.kind === 'overloaded')
       throw new BrokerError('OVERLOADED', 'too many changes of the metadata are on their way', {
@@ -137,7 +139,8 @@ export class MetadataReplica implements StateMachine {
     if (from >= this.#appliedIndex && waitMs > 0) await this.#waiters.wait(from, waitMs)
     if (from < this.#newsFrom)
       return { snapshot: this.state.toJSON(), entries: [], version: this.#appliedIndex }
-    const entries = this.#news.slice(this.#positionAfter(from)).slice(0, NEWS_PER_ANSWER)
+    const position = this.#positionAfter(from)
+    const entries = this.#news.slice(position, position + NEWS_PER_ANSWER)
     const complete = entries.length < NEWS_PER_ANSWER
     return { entries, version: complete ? this.#appliedIndex : entries.at(-1)![0] }
   }
@@ -168,7 +171,7 @@ export class MetadataReplica implements StateMachine {
     this.#waiters.refuse(new BrokerError('SHUTTING_DOWN', 'this broker is stopping', { component: 'broker' }))
   }
 
-  #applyEntry(entry: Entry): void {
+  #applyEntry(entry: Entry, allChanges: MetadataChanges[]): void {
     this.#appliedIndex = entry.index
     this.#appliedTerm = entry.term
     if (entry.kind !== EntryKind.COMMAND) {
@@ -179,7 +182,7 @@ export class MetadataReplica implements StateMachine {
     const { result, changes } = this.state.apply(entry.index, command)
     this.#news.push([entry.index, command])
     this.#pending.applied(entry.index, entry.term, { version: entry.index, result })
-    for (const listener of this.#listeners) listener(changes)
+    allChanges.push(changes)
   }
 
   /** Position in the news of the first command after `index`. */

@@ -1,7 +1,7 @@
 import { encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import type { Clock } from '@sluice/foundation'
-import type { MetadataFollower } from '@sluice/client'
+import type { MetadataFollower, MetadataListener } from '@sluice/client'
 import type { MetadataCommand, MetadataState } from '@sluice/metadata'
 import type { ActivityGatherer } from './activity-gatherer.js'
 import type { BrokerPeers } from './broker-peers.js'
@@ -11,7 +11,8 @@ import type { MetadataReplica } from './metadata-replica.js'
 export interface MetadataSource {
   readonly state: MetadataState
   readonly ready: boolean
-  onChange(listener: () => void): void
+  /** What has changed, in order; undefined when anything may have. */
+  onChange(listener: MetadataListener): void
   propose(command: MetadataCommand): Promise<void>
   /** Tells the metadata leader that this broker is alive. */
   reportAlive(): Promise<void>
@@ -49,7 +50,7 @@ export class VotingSource implements MetadataSource {
     return this.#replica.state.clusterId !== '' && this.#replica.leader !== 0
   }
 
-  onChange(listener: () => void): void {
+  onChange(listener: MetadataListener): void {
     this.#replica.onChange(listener)
   }
 
@@ -91,7 +92,7 @@ export class FollowingSource implements MetadataSource {
     return this.#follower.ready
   }
 
-  onChange(listener: () => void): void {
+  onChange(listener: MetadataListener): void {
     this.#follower.onChange(listener)
   }
 

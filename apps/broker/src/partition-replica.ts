@@ -13,6 +13,7 @@ import {
   batchOf,
   type CursorOperation,
   encodeAppend,
+  encodeClose,
   encodeCursors,
   encodeTrim,
   encodeVoid,
@@ -211,6 +212,11 @@ export class PartitionReplica implements StateMachine {
       throw new BrokerError('STALE_SEQUENCE', 'a newer batch of this producer is stored already', {
         component: 'broker',
       })
+    if (plan.kind === 'closed')
+      throw new BrokerError('PARTITION_CLOSED', `${this.info.name} takes no messages any more`, {
+        component: 'broker',
+        outcome: 'no',
+      })
     if (plan.kind === 'duplicate') {
       await this.appliedTo(plan.index)
       return this.#produced(plan.baseOffset, header.recordCount, true)
@@ -251,6 +257,20 @@ export class PartitionReplica implements StateMachine {
   /** To be called once a minute. */
   growOlder(): void {
     this.#state.growOlder()
+  }
+
+  /** True while this replica leads and knows everything its log holds. */
+  get isLeading(): boolean {
+    return this.#projection !== undefined
+  }
+
+  /** Has it take no messages any more, for good; resolves once that is committed. @throws BrokerError NOT_LEADER */
+  async closeForGood(): Promise<void> {
+    const projection = this.projection()
+    if (projection.isClosed) return this.barrier()
+    const { decided } = this.#propose(encodeClose())
+    projection.closed()
+    await decided
   }
 
   /** Moves a cursor; resolves with what the request was given, once that is committed. */

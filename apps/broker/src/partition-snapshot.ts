@@ -166,10 +166,10 @@ function encodeBatchHead(row: SnapshotRow): Buffer {
 }
 
 function encodeHead(state: PartitionSnapshot): Uint8Array {
-  const { appliedIndex, appliedTerm, nextOffset, logStart, cursors } = state
+  const { appliedIndex, appliedTerm, nextOffset, logStart, isClosed, cursors } = state
   const sequences = state.sequences.map((row) => ({ ...row, producerId: String(row.producerId) }))
   const json = Buffer.from(
-    JSON.stringify({ appliedIndex, appliedTerm, nextOffset, logStart, cursors, sequences }),
+    JSON.stringify({ appliedIndex, appliedTerm, nextOffset, logStart, isClosed, cursors, sequences }),
   )
   invariant(json.length <= STATE_BYTES_MAX, 'the state of a partition is bounded')
   const head = Buffer.alloc(HEAD_BYTES)

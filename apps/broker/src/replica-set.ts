@@ -12,6 +12,7 @@ import {
   type ReplicaOwner,
   type ReplicaSnapshots,
 } from './partition-replica.js'
+import type { ReplicaRemoval } from './replica-removal.js'
 
 interface ReplicaStore {
   load(groupId: number): Promise<StoredPartition | undefined>
@@ -28,6 +29,7 @@ export interface ReplicaSetParts {
   readonly snapshots: ReplicaSnapshots
   readonly recovery: DatabaseRecovery
   readonly logRecovery: LogRecovery
+  readonly removal: ReplicaRemoval
   /** Removes what arrived of snapshots. */
   readonly removeReceived: (groupId: number) => Promise<void>
   /** Resolves when everything that the log was told is on disk. */
@@ -39,7 +41,7 @@ export interface ReplicaSetParts {
 }
 
 const RETRY_MS = 500
-const LOADS_AT_ONCE = 4
+const LOADS_AT_ONCE = 200
 const AGEING_MS = 60_000
 
 /** The replicas that this broker is to hold: opens what the metadata has placed here, drops what it has moved away. */
@@ -117,6 +119,24 @@ export class ReplicaSet {
     this.#placeAgain(groupId)
   }
 
+  /** The partition is gone for good: so is its replica here, if there is one. */
+  remove({ groupId, replicas }: PartitionInfo): void {
+    const replica = this.#replicas.get(groupId)
+    const isHolder =
+      (replicas as readonly number[]).includes(this.#parts.brokerId) || this.#placed.has(groupId)
+    this.#replicas.delete(groupId)
+    this.#placed.delete(groupId)
+    this.#toOpen.delete(groupId)
+    this.#toDrop.delete(groupId)
+    this.#unconfirmed.delete(groupId)
+    if (isHolder || replica !== undefined) this.#parts.removal.add(groupId, replica)
+  }
+
+  /** Those of which `isGone` holds are gone for good. */
+  removeAll(isGone: (groupId: number) => boolean): void {
+    for (const replica of this.#replicas.values()) if (isGone(replica.info.groupId)) this.remove(replica.info)
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#ageing)
     this.#closed.abort(new Error('the broker stops'))
@@ -126,6 +146,7 @@ export class ReplicaSet {
 
   #placeOne(info: PartitionInfo): void {
     const { groupId } = info
+    if (this.#parts.removal.has(groupId)) return
     const { brokerId, dropped } = this.#parts
     const replica = this.#replicas.get(groupId)
     replica?.changed(info)

@@ -39,7 +39,7 @@ function rule(managers: RouteRule['managers'], path: string, methods: readonly R
 /** The public paths that managers serve. */
 export const ROUTES: readonly RouteRule[] = [
   rule('write', '/topics', ['GET', 'POST']),
-  rule('write', '/topics/:topic', ['GET']),
+  rule('write', '/topics/:topic', ['GET', 'PATCH', 'DELETE']),
   rule('write', '/partition', ['POST']),
   { ...rule('write', '/producer/register', ['POST']), repeatable: always },
   { ...rule('write', '/producer/produce', ['POST']), repeatable: always },
@@ -49,6 +49,8 @@ export const ROUTES: readonly RouteRule[] = [
   rule('write', '/broker/:broker_id/maintenance', ['POST']),
   rule('write', '/rebalance', ['GET', 'POST', 'DELETE']),
   rule('write', '/health-checks', ['GET']),
+  rule('write', '/audit-events', ['GET']),
+  rule('write', '/settings', ['GET', 'PATCH']),
   { ...rule('read', '/consumer/register', ['POST']), repeatable: always },
   {
     ...rule('read', '/consumer/consume', ['GET', 'POST']),

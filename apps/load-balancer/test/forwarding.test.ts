@@ -133,7 +133,7 @@ describe('a call that no manager serves', () => {
     ['PUT', '/topics', 'GET, POST'],
     ['POST', '/size', 'GET'],
     ['DELETE', '/producer/produce', 'POST'],
-    ['PATCH', '/topics/a', 'GET'],
+    ['PUT', '/topics/a', 'GET, PATCH, DELETE'],
   ])('%s %s is refused with the methods that are allowed', async (method, path, allow) => {
     const response = await world.get(path, { method })
     expect(response.status).toBe(405)

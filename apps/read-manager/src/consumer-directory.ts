@@ -44,15 +44,15 @@ export class ConsumerDirectory {
 
   /** @throws BrokerError PARTITION_NOT_FOUND naming the field `partition` */
   async partition(topic: TopicName, number: number): Promise<PartitionInfo> {
-    const known = this.#metadata.state.partitionsOf(topic)[number - 1]
+    const known = this.#metadata.state.partition(topic, number)
     if (known !== undefined) return known
     await this.#metadata.refresh()
-    const partitions = this.#metadata.state.partitionsOf(topic)
-    const partition = partitions[number - 1]
+    const { state } = this.#metadata
+    const partition = state.partition(topic, number)
     if (partition === undefined)
       throw new BrokerError(
         'PARTITION_NOT_FOUND',
-        `topic ${topic} has ${partitions.length} partitions, no ${topic}.${number}`,
+        `topic ${topic} has ${state.partitionsOf(topic).length} partitions, no ${topic}.${number}`,
         { field: 'partition' },
       )
     return partition

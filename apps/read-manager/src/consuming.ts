@@ -75,13 +75,16 @@ export class Consuming {
    * others when a partition could not be asked and no other had messages
    */
   async consume(call: ConsumeCall): Promise<Delivery> {
-    const consumer = await this.#directory.consumer(call)
-    this.#activity.seen('consumer', consumer.id)
     const start = this.#clock.monotonic()
     const end = start + call.waitMs
     const holder = this.#clock.now() * HOLDERS_PER_MS + this.#random.below(HOLDERS_PER_MS)
     for (let isFirst = true; ; isFirst = false) {
+      // Once more after a wait: its topic may have been deleted meanwhile.
+      const consumer = await this.#directory.consumer(call)
+      this.#activity.seen('consumer', consumer.id)
       const walk = await this.#walk(consumer, call, { holder, lookUp: isFirst && call.isRetry })
+      // "Nothing" is not the answer when the topic was deleted meanwhile.
+      if (walk.messages.length === 0) await this.#directory.consumer(call)
       const leftMs = end - this.#clock.monotonic()
       if (walk.messages.length > 0 || leftMs <= 0 || call.caller.gone || this.#stopping) {
         if (this.#clock.monotonic() - start > HELD_UP_MS) await setImmediate()
@@ -123,8 +126,9 @@ export class Consuming {
       // "Nothing" is said of all partitions there are, those added a moment ago included.
       while (walk.messages.length === 0 && walk.failure === undefined && !call.caller.gone) {
         const now = await this.#directory.partitionsOfNow(consumer.topic)
-        if (now.length === partitions.length) break
-        const added = now.slice(partitions.length)
+        const known = new Set(partitions.map(({ groupId }) => groupId))
+        const added = now.filter(({ groupId }) => !known.has(groupId))
+        if (added.length === 0) break
         partitions = now
         await walk.run(added)
       }
@@ -162,7 +166,7 @@ export class Consuming {
       caller.onGone(wake)
       const count = this.#directory.partitions(consumer.topic).length
       const stopListening = this.#metadata.onChange(() => {
-        if (this.#directory.partitions(consumer.topic).length > count) wake()
+        if (this.#directory.partitions(consumer.topic).length !== count) wake()
       })
       stops.push(() => stopListening())
       for (const [groupId, cursor] of cursors)

@@ -171,7 +171,8 @@ export class MessageWalk {
       this.#notLookedUp.delete(partition.groupId)
       this.#parts.suspects.cleared(partition.groupId)
     } catch (error) {
-      this.#failed(partition, error)
+      if (isGone(error)) this.#inDoubt.delete(partition.groupId)
+      else this.#failed(partition, error)
     }
   }
 
@@ -269,6 +270,11 @@ function notSettled(partition: PartitionInfo): BrokerError {
     component: 'broker',
     outcome: 'no',
   })
+}
+
+/** The partition was removed, after everything in it was read, or with its topic: it has nothing for anybody. */
+function isGone(error: unknown): boolean {
+  return error instanceof BrokerError && error.code === 'TOPIC_NOT_FOUND'
 }
 
 function isInDoubt(error: unknown): boolean {

@@ -166,6 +166,17 @@ describe('waiting', () => {
     expect((await consumed).body).toMatchObject({ message: 'm' })
   })
 
+  test('a consumer that waits hears that its topic was deleted', async () => {
+    await running.createTopic('A')
+    const consumer = await running.register('A')
+    const consumed = running.consume(consumer, 'A', { wait_ms: 20_000 })
+    await eventually(() => expect(running.cluster.callsOf(RpcMethod.AWAIT).length).toBeGreaterThan(0))
+    running.cluster.metadata.propose({ kind: 'delete-topic', at: Date.now(), topic: 'A' })
+    expect((await consumed).body).toMatchObject({ code: 'TOPIC_NOT_FOUND', field: 'topic_name' })
+    await running.createTopic('A')
+    expect((await running.consume(consumer, 'A')).body).toMatchObject({ code: 'CONSUMER_NOT_FOUND' })
+  })
+
   test('a message in a partition that is added meanwhile is given, too', async () => {
     await running.createTopic('A')
     const consumer = await running.register('A')

@@ -1,8 +1,8 @@
 import type { ClusterClient } from '@sluice/client'
-import type { CreateTopicRequest, TopicRequest } from '@sluice/contracts'
-import { BrokerError, partitionName, type ProducerId, toProducerId } from '@sluice/domain'
+import type { AlterTopicRequest, CreateTopicRequest, SettingsChange, TopicRequest } from '@sluice/contracts'
+import { BrokerError, partitionName, type ProducerId, toProducerId, type TopicName } from '@sluice/domain'
 import type { Clock } from '@sluice/foundation'
-import type { TopicInfo } from '@sluice/metadata'
+import { type ClusterSettings, openPartitions, type TopicInfo } from '@sluice/metadata'
 
 /** Topics, partitions and producers: what an operator changes in the metadata. */
 export class Administration {
@@ -25,7 +25,7 @@ export class Administration {
 
   /** @throws BrokerError TOPIC_EXISTS, NOT_ENOUGH_BROKERS, PARTITION_LIMIT */
   async createTopic(request: CreateTopicRequest): Promise<TopicInfo> {
-    const { topic, topicField, partitions, replicationFactor, retention } = request
+    const { topic, topicField, partitions, replicationFactor, change } = request
     if (partitions > this.#topicPartitionsMax)
       throw new BrokerError('PARTITION_LIMIT', `a topic has at most ${this.#topicPartitionsMax} partitions`, {
         field: 'partitions',
@@ -38,7 +38,7 @@ export class Administration {
           topic,
           partitions,
           ...(replicationFactor === undefined ? {} : { replicationFactor }),
-          settings: retention,
+          ...change,
         },
         { timeoutMs: this.#timeoutMs },
       ),
@@ -61,13 +61,84 @@ export class Administration {
     return topic
   }
 
-  /** Gives the topic one more partition; returns its name. @throws BrokerError TOPIC_NOT_FOUND, PARTITION_LIMIT */
-  async addPartition(request: TopicRequest): Promise<string> {
-    const { partitions } = await this.topic(request)
-    if (partitions.length >= this.#topicPartitionsMax)
+  /**
+   * Changes what is given of a topic, first what it does, then how many of its partitions take messages.
+   * @throws BrokerError TOPIC_NOT_FOUND; PARTITION_LIMIT when it cannot have that many, or so few
+   */
+  async alterTopic({ topic, change, partitions }: AlterTopicRequest): Promise<TopicInfo> {
+    const known = await this.topic({ topic, topicField: 'topic_name' })
+    if (partitions !== undefined) this.#checkCount(known, partitions)
+    if (Object.keys(change).length > 0)
+      await this.#metadata.propose(
+        { kind: 'alter-topic', at: this.#clock.now(), topic, ...change },
+        { timeoutMs: this.#timeoutMs, repeatable: true },
+      )
+    if (partitions !== undefined) await this.#bringTo(topic, partitions)
+    return this.topic({ topic, topicField: 'topic_name' })
+  }
+
+  /** Step by step, each from a count that is known: with several managers at it, none goes too far. */
+  async #bringTo(topic: TopicName, wanted: number): Promise<void> {
+    for (;;) {
+      const count = openPartitions(await this.topic({ topic, topicField: 'topic_name' })).length
+      if (count === wanted) return
+      const kind = count < wanted ? 'add-partition' : 'close-partition'
+      await this.#metadata.propose(
+        { kind, at: this.#clock.now(), topic, expectedCount: count },
+        { timeoutMs: this.#timeoutMs, repeatable: true },
+      )
+    }
+  }
+
+  #checkCount({ name, keyPartitions }: TopicInfo, wanted: number): void {
+    if (wanted > this.#topicPartitionsMax)
+      throw new BrokerError('PARTITION_LIMIT', `a topic has at most ${this.#topicPartitionsMax} partitions`, {
+        field: 'partitions',
+      })
+    if (wanted < keyPartitions)
       throw new BrokerError(
         'PARTITION_LIMIT',
-        `topic ${request.topic} has ${partitions.length} partitions, which is the limit`,
+        `topic ${name} keeps the ${keyPartitions} partitions that it was made with, to which its keys belong`,
+        { field: 'partitions' },
+      )
+  }
+
+  /**
+   * Deletes the topic with its messages, producers and consumers. Proposed once: when the answer is lost, a
+   * second try could take a new topic of the same name.
+   * @throws BrokerError TOPIC_NOT_FOUND
+   */
+  async deleteTopic(request: TopicRequest): Promise<void> {
+    await spelt(request.topicField, () =>
+      this.#metadata.propose(
+        { kind: 'delete-topic', at: this.#clock.now(), topic: request.topic },
+        { timeoutMs: this.#timeoutMs },
+      ),
+    )
+  }
+
+  /** @throws BrokerError UNSUPPORTED_VERSION when a broker cannot run in the feature level */
+  async changeSettings({ deadAfterMs, featureLevel }: SettingsChange): Promise<ClusterSettings> {
+    if (featureLevel !== undefined)
+      await this.#metadata.propose(
+        { kind: 'raise-feature-level', at: this.#clock.now(), level: featureLevel },
+        { timeoutMs: this.#timeoutMs, repeatable: true },
+      )
+    if (Object.keys(deadAfterMs).length === 0) return this.#metadata.state.settings
+    await this.#metadata.propose(
+      { kind: 'change-settings', at: this.#clock.now(), deadAfterMs },
+      { timeoutMs: this.#timeoutMs, repeatable: true },
+    )
+    return this.#metadata.state.settings
+  }
+
+  /** Gives the topic one more partition; returns its name. @throws BrokerError TOPIC_NOT_FOUND, PARTITION_LIMIT */
+  async addPartition(request: TopicRequest): Promise<string> {
+    const count = openPartitions(await this.topic(request)).length
+    if (count >= this.#topicPartitionsMax)
+      throw new BrokerError(
+        'PARTITION_LIMIT',
+        `topic ${request.topic} has ${count} partitions, which is the limit`,
         { field: request.topicField },
       )
     const result = await spelt(request.topicField, () =>

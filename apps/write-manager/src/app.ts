@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { ClusterClient } from '@sluice/client'
 import { type Clock, Closers, type Random } from '@sluice/foundation'
+import { openPartitions, type Removal, type TopicInfo } from '@sluice/metadata'
 import { createHttpService } from '@sluice/service'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -54,12 +55,6 @@ export async function startWriteManager(
       timeoutMs: METADATA_TIMEOUT_MS,
       topicPartitionsMax: config.topicPartitionsMax,
     })
-    const growth = new PartitionGrowth({
-      limits: config,
-      add: (topic, expectedCount) => administration.grow(topic, expectedCount),
-      clock,
-      logger,
-    })
     const gatherers = new PartitionGatherers({
       client: cluster.partitions,
       clock,
@@ -70,9 +65,9 @@ export async function startWriteManager(
         totalBytesMax: config.queueBytesMax,
         timeoutMs: config.produceTimeoutMs,
       },
-      onEnd: ({ topic, groupId }, end) => {
-        const partitionCount = metadata.state.partitionsOf(topic).length
-        growth.noteEnd(topic, { groupId, end, partitionCount })
+      onStored: ({ topic }, note) => {
+        const known = metadata.state.topic(topic)
+        if (known !== undefined) growth.note(known, note)
       },
     })
     closers.add('gatherers', () => gatherers.close())
@@ -83,6 +78,23 @@ export async function startWriteManager(
       client: cluster.partitions,
       clock,
       limits: config,
+    })
+    const growth = new PartitionGrowth({
+      limits: config,
+      add: (topic, expectedCount) => administration.grow(topic, expectedCount),
+      countHeld: (topic) => countHeld(cluster.partitions, topic),
+      spreads: (topic) => publishing.spreads(topic),
+      clock,
+      logger,
+    })
+    metadata.onChange((changes) => {
+      if (changes?.every(({ removed }) => removed.length === 0) === true) return
+      const deleted = new Set(changes?.flatMap(({ removed }) => removed.flatMap(nameOf)))
+      const exists = (topic: string): boolean =>
+        !deleted.has(topic) && metadata.state.topic(topic) !== undefined
+      growth.retain(exists)
+      publishing.retain(exists)
+      gatherers.retain((groupId) => metadata.state.partitionByGroup(groupId) !== undefined)
     })
     const admission = new BrokerAdmission({ cluster, clock, timeoutMs: METADATA_TIMEOUT_MS })
     const brokers = new BrokerAdministration({ metadata, clock, timeoutMs: METADATA_TIMEOUT_MS })
@@ -106,4 +118,18 @@ export async function startWriteManager(
     await closers.closeAll()
     throw error
   }
+}
+
+function nameOf(removal: Removal): readonly string[] {
+  return removal.kind === 'topic' ? [removal.name] : []
+}
+
+async function countHeld(client: ClusterClient['partitions'], topic: TopicInfo): Promise<number> {
+  const held = await Promise.all(
+    openPartitions(topic).map(async ({ groupId }) => {
+      const { end, logStart } = await client.offsets(groupId, 0, { timeoutMs: METADATA_TIMEOUT_MS })
+      return end - logStart
+    }),
+  )
+  return held.reduce((sum, count) => sum + count, 0)
 }

@@ -75,7 +75,7 @@ export class BatchGatherer {
   #flight: Flight | undefined
   #scheduled = false
   #failedAt = -Infinity
-  #closed = false
+  #refusal: BrokerError | undefined
 
   constructor(parts: {
     /** Of the partition, such as `orders.1`. */
@@ -111,7 +111,7 @@ export class BatchGatherer {
    * what the partition's leader refuses with
    */
   add(records: readonly RecordData[], sizeBytes: number, run?: RunIdentity): Promise<Stored> {
-    if (this.#closed) return Promise.reject(stopping())
+    if (this.#refusal !== undefined) return Promise.reject(this.#refusal)
     const isFull = this.#queuedBytes > 0 && this.#queuedBytes + sizeBytes > this.#limits.queueBytesMax
     if (isFull || !this.#budget.take(sizeBytes))
       return Promise.reject(
@@ -164,10 +164,21 @@ export class BatchGatherer {
 
   /** Refuses what waits; what is on its way was given up by the caller already. */
   close(): void {
-    this.#closed = true
+    this.#refuseAll(new BrokerError('SHUTTING_DOWN', 'this process is stopping', { outcome: 'no' }))
+  }
+
+  /** Refuses what waits and whatever comes: the partition does not exist any more. */
+  refuse(): void {
+    this.#refuseAll(
+      new BrokerError('TOPIC_NOT_FOUND', `the topic of ${this.#name} was deleted`, { outcome: 'no' }),
+    )
+  }
+
+  #refuseAll(refusal: BrokerError): void {
+    this.#refusal = refusal
     for (const part of this.#queue.splice(0)) {
       this.#release(part)
-      part.reject(stopping())
+      part.reject(refusal)
     }
   }
 
@@ -288,8 +299,4 @@ function settle(part: Part, answer: () => void): void {
   if (part.answered) return
   part.answered = true
   answer()
-}
-
-function stopping(): BrokerError {
-  return new BrokerError('SHUTTING_DOWN', 'this process is stopping', { outcome: 'no' })
 }

@@ -1,7 +1,7 @@
 import { addressText, type ClusterClient, type NodeCalls } from '@sluice/client'
 import { type BrokerId, BrokerError, toBrokerId } from '@sluice/domain'
 import { type Clock, delay } from '@sluice/foundation'
-import type { BrokerInfo } from '@sluice/metadata'
+import { type BrokerInfo, type FeatureRange, supports } from '@sluice/metadata'
 
 const JOIN_TRIES_MAX = 5
 const JOIN_RETRY_MS = 100
@@ -42,7 +42,7 @@ export class BrokerAdmission {
     address: { readonly host: string; readonly port: number },
   ): Promise<BrokerId> {
     const { metadata } = this.#cluster
-    const { clusterId, nodeUuid, state } = await node.info()
+    const { clusterId, nodeUuid, state, features } = await node.info()
     await metadata.refresh()
     const own = metadata.state.clusterId
     if (clusterId !== '' && clusterId !== own)
@@ -55,16 +55,27 @@ export class BrokerAdmission {
       throw new BrokerError('BROKER_EXISTS', `${addressText(address)} is broker ${member.id} already`, {
         outcome: 'no',
       })
-    const brokerId = member?.id ?? (await this.#propose(address, nodeUuid))
+    const { featureLevel } = metadata.state.settings
+    if (!supports(features, featureLevel))
+      throw new BrokerError(
+        'UNSUPPORTED_VERSION',
+        `${addressText(address)} runs in feature levels ${features.min} to ${features.max}, the cluster is at ${featureLevel}`,
+        { component: 'broker', field: 'port', outcome: 'no' },
+      )
+    const brokerId = member?.id ?? (await this.#propose(address, nodeUuid, features))
     await this.#join(node, { clusterId: own, brokerId })
     return brokerId
   }
 
-  async #propose(address: { readonly host: string; readonly port: number }, uuid: string): Promise<BrokerId> {
+  async #propose(
+    address: { readonly host: string; readonly port: number },
+    uuid: string,
+    features: FeatureRange,
+  ): Promise<BrokerId> {
     const { metadata } = this.#cluster
     try {
       const result = await metadata.propose(
-        { kind: 'add-broker', at: this.#clock.now(), host: address.host, port: address.port, uuid },
+        { kind: 'add-broker', at: this.#clock.now(), host: address.host, port: address.port, uuid, features },
         { timeoutMs: this.#timeoutMs, repeatable: true },
       )
       return toBrokerId(result['brokerId'])

@@ -42,7 +42,7 @@ export function brokerViews(
       host,
       port,
       rack,
-      status: known.now - seenAt < state.settings.deadAfterMs ? 'alive' : 'dead',
+      status: known.now - seenAt < state.settings.deadAfterMs.broker ? 'alive' : 'dead',
       last_seen: new Date(seenAt).toISOString(),
       state: its,
       replicas: replicas.get(id) ?? 0,

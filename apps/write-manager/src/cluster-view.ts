@@ -1,12 +1,19 @@
-import type { ActivityReporter } from '@sluice/client'
-import type { MetadataState, TopicInfo, TopicSettings } from '@sluice/metadata'
+import { isClosing, openPartitions, type TopicInfo, type TopicSettings } from '@sluice/metadata'
 
-/** The answers about topics, brokers and actors, as clients see them. */
+/** The answers about topics and brokers, as clients see them. */
 
 export interface TopicView {
   readonly name: string
-  /** Names, in order. */
+  /** Names of those that take messages, in order. */
   readonly partitions: readonly string[]
+  /** Names of those that take none any more, and go once they are read or expired. */
+  readonly closing: readonly string[]
+  /** Messages with a key go to so many partitions, the first ones. */
+  readonly key_partitions: number
+  /** Absent: what the cluster does. */
+  readonly growth?: string
+  readonly growth_limit?: number
+  readonly partitions_max?: number
   readonly replication_factor: number
   /** Absent: no limit. */
   readonly retention_ms?: number
@@ -15,19 +22,15 @@ export interface TopicView {
   readonly created_at: string
 }
 
-export interface ActorView {
-  readonly type: 'producer' | 'consumer' | 'broker'
-  readonly id: number
-  readonly last_seen: string
-  /** Milliseconds since it was seen. */
-  readonly silent_ms: number
-  readonly status: 'alive' | 'dead'
-}
-
 export function topicView(topic: TopicInfo): TopicView {
   return {
     name: topic.name,
-    partitions: topic.partitions.map(({ name }) => name),
+    partitions: openPartitions(topic).map(({ name }) => name),
+    closing: topic.partitions.filter(({ number }) => isClosing(topic, number)).map(({ name }) => name),
+    key_partitions: topic.keyPartitions,
+    ...(topic.growth === undefined ? {} : { growth: topic.growth.by }),
+    ...(topic.growth === undefined || topic.growth.by === 'off' ? {} : { growth_limit: topic.growth.limit }),
+    ...(topic.growthMax === undefined ? {} : { partitions_max: topic.growthMax }),
     replication_factor: topic.replicationFactor,
     ...settingsView(topic.settings),
     created_at: new Date(topic.createdAt).toISOString(),
@@ -40,24 +43,4 @@ function settingsView({ retentionMs, retentionBytes, retentionMessages }: TopicS
     ...(retentionBytes === undefined ? {} : { retention_bytes: retentionBytes }),
     ...(retentionMessages === undefined ? {} : { retention_messages: retentionMessages }),
   }
-}
-
-/** Every actor, with what this process knows beside the metadata, which hears of activity a little later. */
-export function actorViews(
-  state: MetadataState,
-  activity: Pick<ActivityReporter, 'lastSeen'>,
-  now: number,
-): readonly ActorView[] {
-  return Array.from(state.healthChecks(), ({ type, id, lastSeenAt }) => {
-    const own = type === 'broker' ? undefined : activity.lastSeen(type, id)
-    const seenAt = Math.max(lastSeenAt, own ?? 0)
-    const silentMs = Math.max(now - seenAt, 0)
-    return {
-      type,
-      id,
-      last_seen: new Date(seenAt).toISOString(),
-      silent_ms: silentMs,
-      status: silentMs < state.settings.deadAfterMs ? 'alive' : 'dead',
-    }
-  })
 }

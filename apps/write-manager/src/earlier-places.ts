@@ -9,7 +9,7 @@ const WINDOW_MS = 10 * 60_000
 const SETTLING_MS = 30_000
 
 /** A topic's partitions as a message was placed by them: all of a sudden there is one more. */
-export type PartitionsThen = readonly PartitionInfo[]
+type PartitionsThen = readonly PartitionInfo[]
 
 /**
  * The partitions by which messages with ids are placed: now, and before in the time for which repeated ones are
@@ -17,11 +17,6 @@ export type PartitionsThen = readonly PartitionInfo[]
  */
 export function placedById(partitions: PartitionsThen, now: number): readonly PartitionsThen[] {
   return history(partitions, now - SETTLING_MS)
-}
-
-/** The same for messages with keys. */
-export function placedByKey(partitions: PartitionsThen, now: number): readonly PartitionsThen[] {
-  return history(partitions, now)
 }
 
 function history(partitions: PartitionsThen, now: number): readonly PartitionsThen[] {

@@ -1,9 +1,9 @@
 import type { MessageInput, ProduceRequest } from '@sluice/contracts'
 import { BrokerError, MESSAGE_RUN_BYTES, type RecordData } from '@sluice/domain'
-import type { PartitionInfo } from '@sluice/metadata'
+import { openPartitions, type PartitionInfo, type TopicInfo } from '@sluice/metadata'
 import type { RunIdentity } from './batch-gatherer.js'
 import { type CallIdentity, messageRunId, ownRunId, partRunId } from './call-identity.js'
-import { type PartitionsThen, placedById, placedByKey } from './earlier-places.js'
+import { placedById } from './earlier-places.js'
 import { recordOf, sizeOfRecord } from './message-record.js'
 import { PartitionChooser } from './partition-chooser.js'
 
@@ -40,7 +40,7 @@ const GROWN_MS = 60_000
  * only the load balancer sends again is placed freely, and looked for everywhere when it does.
  */
 export class MessagePlacing {
-  readonly #chooser = new PartitionChooser()
+  readonly chooser = new PartitionChooser()
   readonly #limits: PartLimits
   readonly #isStalled: (partition: PartitionInfo) => boolean
 
@@ -56,20 +56,14 @@ export class MessagePlacing {
 
   /**
    * In the order of the call for what goes to one partition.
-   * @param partitions of the topic, in order of their numbers, never empty
    * @param now for messages without a timestamp
    */
-  place(
-    request: ProduceRequest,
-    call: CallIdentity,
-    partitions: readonly PartitionInfo[],
-    now: number,
-  ): readonly PlacedPart[] {
+  place(request: ProduceRequest, call: CallIdentity, topic: TopicInfo, now: number): readonly PlacedPart[] {
     if (this.placesById(request, call))
       return request.messages.map((message, place) =>
-        this.#placeOne(request, call, { message, place, partitions, now }),
+        this.#placeOne(request, call, { message, place, topic, now }),
       )
-    return this.#placeFreely(request, call, partitions, now)
+    return this.#placeFreely(request, call, topic, now)
   }
 
   #placeOne(
@@ -78,11 +72,11 @@ export class MessagePlacing {
     parts: {
       readonly message: MessageInput
       readonly place: number
-      readonly partitions: readonly PartitionInfo[]
+      readonly topic: TopicInfo
       readonly now: number
     },
   ): PlacedPart {
-    const { message, place, partitions, now } = parts
+    const { message, place, topic, now } = parts
     const id =
       message.messageId === undefined
         ? messageRunId(call.requestId, place, message)
@@ -94,13 +88,10 @@ export class MessagePlacing {
       key: record.key,
       id: message.messageId === undefined ? call.requestId : id,
     }
-    const then: readonly PartitionsThen[] =
-      message.partition !== undefined
-        ? [partitions]
-        : record.key === null
-          ? placedById(partitions, now)
-          : placedByKey(partitions, now)
-    const [partition, ...before] = then.map((some) => this.#choose(request, wish, some))
+    const isPlaced = message.partition !== undefined || record.key !== null
+    const [partition, ...before] = isPlaced
+      ? [this.#choose(topic, wish)]
+      : placesOf(topic, now).map((some) => this.#choose(topic, wish, some))
     return {
       partition: partition!,
       records: [record],
@@ -114,14 +105,14 @@ export class MessagePlacing {
   #placeFreely(
     request: ProduceRequest,
     call: CallIdentity,
-    partitions: readonly PartitionInfo[],
+    topic: TopicInfo,
     now: number,
   ): readonly PlacedPart[] {
-    const gathered = this.#gather(request, partitions, now)
-    if (call.isRetry && gathered.length > 1 && now - partitions.at(-1)!.createdAt < GROWN_MS)
+    const gathered = this.#gather(request, topic, now)
+    if (call.isRetry && gathered.length > 1 && hasChanged(topic, now))
       throw new BrokerError(
         'TIMEOUT',
-        `topic ${request.topic} grew while a write manager died: what of the call is stored cannot be told`,
+        `topic ${request.topic} grew or shrank while a write manager died: what of the call is stored cannot be told`,
         { outcome: 'unknown' },
       )
     return gathered.map((part) => ({
@@ -130,12 +121,12 @@ export class MessagePlacing {
         id: request.messages.length === 1 ? call.requestId : partRunId(call.requestId, part.places),
         at: now,
       },
-      earlier: call.isRetry ? partitions.filter((one) => one !== part.partition) : [],
+      earlier: call.isRetry ? topic.partitions.filter((one) => one !== part.partition) : [],
     }))
   }
 
   /** What goes to one partition stays together and in order, as far as the bounds of a batch allow. */
-  #gather(request: ProduceRequest, partitions: readonly PartitionInfo[], now: number): readonly Gathered[] {
+  #gather(request: ProduceRequest, topic: TopicInfo, now: number): readonly Gathered[] {
     const parts: Gathered[] = []
     const open = new Map<number, Gathered>()
     let shared: PartitionInfo | undefined
@@ -145,8 +136,8 @@ export class MessagePlacing {
       const wish = { partition: message.partition, key: record.key }
       const anywhere = wish.partition === undefined && wish.key === null
       const partition: PartitionInfo = anywhere
-        ? (shared ??= this.#choose(request, wish, partitions))
-        : this.#choose(request, wish, partitions)
+        ? (shared ??= this.#choose(topic, wish))
+        : this.#choose(topic, wish)
       let part = open.get(partition.groupId)
       if (part === undefined || this.#isFull(part, sizeBytes)) {
         part = { partition, records: [], places: [], sizeBytes: MESSAGE_RUN_BYTES }
@@ -168,14 +159,30 @@ export class MessagePlacing {
   }
 
   #choose(
-    request: ProduceRequest,
+    topic: TopicInfo,
     wish: {
       readonly partition: number | undefined
       readonly key: Uint8Array | null
       readonly id?: string
     },
-    partitions: readonly PartitionInfo[],
+    partitions?: readonly PartitionInfo[],
   ): PartitionInfo {
-    return this.#chooser.choose(request.topic, wish, partitions, this.#isStalled)
+    return this.chooser.choose(topic, wish, this.#isStalled, partitions)
   }
+}
+
+/** Now, and before: with fewer partitions, and with those that are closing and took messages then. */
+function placesOf(topic: TopicInfo, now: number): readonly (readonly PartitionInfo[])[] {
+  const open = openPartitions(topic)
+  const before = topic.closing.length === 0 ? [] : closedOneByOne(topic)
+  return [...placedById(open, now), ...before]
+}
+
+/** As it was before each of the partitions was closed, the newest of which was closed first. */
+function closedOneByOne(topic: TopicInfo): readonly (readonly PartitionInfo[])[] {
+  return topic.closing.map((_number, i) => openPartitions({ ...topic, closing: topic.closing.slice(0, i) }))
+}
+
+function hasChanged({ partitions, closing }: TopicInfo, now: number): boolean {
+  return closing.length > 0 || now - partitions.at(-1)!.createdAt < GROWN_MS
 }

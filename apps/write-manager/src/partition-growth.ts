@@ -1,18 +1,42 @@
 import { type Clock, toError } from '@sluice/foundation'
+import { openPartitions, type TopicGrowth, type TopicInfo } from '@sluice/metadata'
 import type { Logger } from 'pino'
 
-export interface GrowthLimits {
-  /** A topic grows when it holds this many messages per partition. */
+interface GrowthLimits {
+  /** What topics do that say nothing themselves: grow when they hold so many messages per partition. */
   readonly partitionMessagesMax: number
   readonly topicPartitionsMax: number
 }
 
-/** Asks for one more partition; `expectedCount` is how many there are, so that asking twice adds one. */
-export type AddPartition = (topic: string, expectedCount: number) => Promise<unknown>
+interface GrowthParts {
+  readonly limits: GrowthLimits
+  /** Asks for one more partition; `expectedCount` is how many there are, so that asking twice adds one. */
+  readonly add: (topic: string, expectedCount: number) => Promise<unknown>
+  /** Messages that the partitions of the topic hold, asked of their leaders. */
+  readonly countHeld: (topic: TopicInfo) => Promise<number>
+  /** True when messages of the topic may go to a partition that is added. */
+  readonly spreads: (topic: string) => boolean
+  readonly clock: Clock
+  readonly logger: Logger
+}
 
-interface TopicEnds {
+/** A batch was stored in a partition, which ends at `end` now. */
+export interface StoredNote {
+  readonly groupId: number
+  readonly end: number
+  readonly records: number
+  readonly bytes: number
+}
+
+interface TopicLoad {
   readonly ends: Map<number, number>
   sum: number
+  /** Of the messages that this process stored: what one weighs on average. */
+  records: number
+  bytes: number
+  /** Messages stored since `windowFrom`, by anybody, as far as ends tell. */
+  stored: number
+  windowFrom: number
   /** The count at which a partition was asked for, so that it is asked for once. */
   askedAtCount: number
   /** Monotonic milliseconds before which nothing is asked again. */
@@ -20,47 +44,46 @@ interface TopicEnds {
 }
 
 const RETRY_MS = 1000
+/** Topics that hold less than it seemed, as after their retention, are looked at again after this. */
+const RECHECK_MS = 10_000
+const RATE_WINDOW_MS = 5000
 
 /** Gives a topic another partition when it has grown, behind the produce calls and never in their way. */
 export class PartitionGrowth {
-  readonly #topics = new Map<string, TopicEnds>()
+  readonly #topics = new Map<string, TopicLoad>()
   readonly #running = new Map<string, Promise<void>>()
-  readonly #limits: GrowthLimits
-  readonly #add: AddPartition
-  readonly #clock: Clock
-  readonly #logger: Logger
+  readonly #parts: GrowthParts
 
-  constructor(parts: {
-    readonly limits: GrowthLimits
-    readonly add: AddPartition
-    readonly clock: Clock
-    readonly logger: Logger
-  }) {
-    this.#limits = parts.limits
-    this.#add = parts.add
-    this.#clock = parts.clock
-    this.#logger = parts.logger
+  constructor(parts: GrowthParts) {
+    this.#parts = parts
   }
 
   /**
-   * A partition of the topic ends at `end`. Partitions that nobody produced to since this process
-   * started count as empty: a topic may grow late, never early.
+   * Partitions that nobody produced to since this process started count as empty at first: a topic may grow
+   * late. Before it does, the leaders say what there is, so that it never grows early.
    */
-  noteEnd(
-    topic: string,
-    place: { readonly groupId: number; readonly end: number; readonly partitionCount: number },
-  ): void {
-    const known = this.#topics.get(topic) ?? this.#firstNote(topic)
-    const before = known.ends.get(place.groupId) ?? 0
-    if (place.end <= before) return
-    known.ends.set(place.groupId, place.end)
-    known.sum += place.end - before
-    const count = place.partitionCount
-    if (known.sum < this.#limits.partitionMessagesMax * count || count >= this.#limits.topicPartitionsMax)
-      return
-    if (known.askedAtCount >= count || this.#running.has(topic) || this.#clock.monotonic() < known.notBefore)
-      return
-    this.#running.set(topic, this.#grow(topic, known, count))
+  note(topic: TopicInfo, { groupId, end, records, bytes }: StoredNote): void {
+    const { clock, limits, spreads } = this.#parts
+    const load = this.#topics.get(topic.name) ?? this.#firstNote(topic.name)
+    load.records += records
+    load.bytes += bytes
+    const before = load.ends.get(groupId)
+    if (end <= (before ?? 0)) return
+    load.ends.set(groupId, end)
+    load.sum += end - (before ?? 0)
+    load.stored += before === undefined ? records : end - before
+    const count = openPartitions(topic).length
+    const isAsked = load.askedAtCount >= count || this.#running.has(topic.name)
+    const max = Math.min(topic.growthMax ?? limits.topicPartitionsMax, limits.topicPartitionsMax)
+    if (count >= max || isAsked || clock.monotonic() < load.notBefore || !spreads(topic.name)) return
+    const growth = topic.growth ?? ({ by: 'messages', limit: limits.partitionMessagesMax } as const)
+    if (!this.#isOver(growth, load, load.sum, count)) return
+    this.#running.set(topic.name, this.#grow(topic, growth, load, count))
+  }
+
+  /** Topics for which `exists` is false are gone; one of the same name is another one. */
+  retain(exists: (topic: string) => boolean): void {
+    for (const topic of this.#topics.keys()) if (!exists(topic)) this.#topics.delete(topic)
   }
 
   /** Resolves once nothing is asked any more. */
@@ -68,22 +91,60 @@ export class PartitionGrowth {
     await Promise.all(this.#running.values())
   }
 
-  async #grow(topic: string, known: TopicEnds, count: number): Promise<void> {
-    try {
-      await this.#add(topic, count)
-      known.askedAtCount = count
-      this.#logger.info({ topic, partitions: count + 1 }, 'a topic has grown by a partition')
-    } catch (error) {
-      known.notBefore = this.#clock.monotonic() + RETRY_MS
-      this.#logger.warn({ topic, err: toError(error) }, 'a topic could not grow')
-    } finally {
-      this.#running.delete(topic)
+  #isOver(growth: TopicGrowth, load: TopicLoad, held: number, count: number): boolean {
+    switch (growth.by) {
+      case 'off':
+        return false
+      case 'messages':
+        return held >= growth.limit * count
+      case 'bytes':
+        return held * (load.bytes / Math.max(load.records, 1)) >= growth.limit * count
+      case 'rate':
+        return this.#rate(load) >= growth.limit * count
     }
   }
 
-  #firstNote(topic: string): TopicEnds {
-    const ends: TopicEnds = { ends: new Map(), sum: 0, askedAtCount: 0, notBefore: 0 }
-    this.#topics.set(topic, ends)
-    return ends
+  /** Messages a second over the window that ends now; 0 while it is too short to tell. */
+  #rate(load: TopicLoad): number {
+    const now = this.#parts.clock.monotonic()
+    const lengthMs = now - load.windowFrom
+    if (lengthMs < RATE_WINDOW_MS) return 0
+    const rate = (load.stored * 1000) / lengthMs
+    load.windowFrom = now
+    load.stored = 0
+    return rate
+  }
+
+  async #grow(topic: TopicInfo, growth: TopicGrowth, load: TopicLoad, count: number): Promise<void> {
+    const { add, countHeld, clock, logger } = this.#parts
+    try {
+      if (growth.by !== 'rate' && !this.#isOver(growth, load, await countHeld(topic), count)) {
+        load.notBefore = clock.monotonic() + RECHECK_MS
+        return
+      }
+      await add(topic.name, count)
+      load.askedAtCount = count
+      logger.info({ topic: topic.name, partitions: count + 1, growth }, 'a topic has grown by a partition')
+    } catch (error) {
+      load.notBefore = clock.monotonic() + RETRY_MS
+      logger.warn({ topic: topic.name, err: toError(error) }, 'a topic could not grow')
+    } finally {
+      this.#running.delete(topic.name)
+    }
+  }
+
+  #firstNote(topic: string): TopicLoad {
+    const load: TopicLoad = {
+      ends: new Map(),
+      sum: 0,
+      records: 0,
+      bytes: 0,
+      stored: 0,
+      windowFrom: this.#parts.clock.monotonic(),
+      askedAtCount: 0,
+      notBefore: 0,
+    }
+    this.#topics.set(topic, load)
+    return load
   }
 }

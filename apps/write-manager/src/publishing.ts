@@ -1,8 +1,8 @@
 import type { ActivityReporter, MetadataFollower, PartitionClient } from '@sluice/client'
 import type { EarlierRun, ProduceRequest } from '@sluice/contracts'
 import { BrokerError, toGroupId } from '@sluice/domain'
-import { type Clock, invariant } from '@sluice/foundation'
-import type { PartitionInfo } from '@sluice/metadata'
+import type { Clock } from '@sluice/foundation'
+import type { PartitionInfo, TopicInfo } from '@sluice/metadata'
 import type { Stored } from './batch-gatherer.js'
 import type { CallIdentity } from './call-identity.js'
 import { MessagePlacing, type PartLimits, type PlacedPart } from './message-placing.js'
@@ -73,11 +73,35 @@ export class Publishing {
    * messages some may be stored, which the error says
    */
   async publish(request: ProduceRequest, call: CallIdentity): Promise<readonly Published[]> {
-    if (this.#metadata.state.producer(request.producerId)?.topic !== request.topic)
-      await this.#findProducer(request)
+    await this.#checkProducer(request)
     this.#activity.seen('producer', request.producerId)
-    const partitions = await this.#partitionsFor(request, call)
-    const parts = this.#placing.place(request, call, partitions, this.#clock.now())
+    try {
+      return await this.#publishTo(await this.#topicFor(request, call), request, call)
+    } catch (error) {
+      if (!isClosed(error) || request.messages.some(({ partition }) => partition !== undefined)) throw error
+      // The partition was closed before this process heard of it: what has no place of its own goes elsewhere.
+      await this.#refresh()
+      await this.#checkProducer(request)
+      return this.#publishTo(await this.#topicFor(request, call), request, call)
+    }
+  }
+
+  /** True once this process took a message that could go to any partition of the topic. */
+  spreads(topic: string): boolean {
+    return this.#placing.chooser.spreads(topic)
+  }
+
+  /** Topics for which `exists` is false are gone. */
+  retain(exists: (topic: string) => boolean): void {
+    this.#placing.chooser.retain(exists)
+  }
+
+  async #publishTo(
+    topic: TopicInfo,
+    request: ProduceRequest,
+    call: CallIdentity,
+  ): Promise<readonly Published[]> {
+    const parts = this.#placing.place(request, call, topic, this.#clock.now())
     const [first] = parts
     if (request.messages.length === 1) return publishedOf(request, first!, await this.#store(first!))
     return this.#storeAll(request, parts)
@@ -141,17 +165,17 @@ export class Publishing {
     return undefined
   }
 
-  /** The topic's partitions, as new as needed for the partitions that the messages name, and for their ids. */
-  async #partitionsFor(request: ProduceRequest, call: CallIdentity): Promise<readonly PartitionInfo[]> {
-    let partitions = this.#metadata.state.partitionsOf(request.topic)
-    const isNamed = request.messages.some(({ partition }) => (partition ?? 0) > partitions.length)
+  /** The topic, as new as needed for the partitions that the messages name, and for their ids. */
+  async #topicFor(request: ProduceRequest, call: CallIdentity): Promise<TopicInfo> {
+    const isUnknown = (number: number | undefined): boolean =>
+      number !== undefined && this.#metadata.state.partition(request.topic, number) === undefined
+    const isNamed = request.messages.some(({ partition }) => isUnknown(partition))
     const byId = this.#placing.placesById(request, call)
-    if (isNamed || call.isRetry || (byId && this.#isOlderThan(OLD_MS))) {
-      await this.#refresh()
-      partitions = this.#metadata.state.partitionsOf(request.topic)
-    } else if (byId && this.#isOlderThan(FRESH_MS)) void this.#refresh().catch(() => undefined)
-    invariant(partitions.length > 0, 'a topic has at least one partition')
-    return partitions
+    if (isNamed || call.isRetry || (byId && this.#isOlderThan(OLD_MS))) await this.#refresh()
+    else if (byId && this.#isOlderThan(FRESH_MS)) void this.#refresh().catch(() => undefined)
+    const topic = this.#metadata.state.topic(request.topic)
+    if (topic === undefined) throw topicNotFound(request)
+    return topic
   }
 
   #isOlderThan(ms: number): boolean {
@@ -164,11 +188,15 @@ export class Publishing {
     this.#refreshedAt = Math.max(this.#refreshedAt, asked)
   }
 
+  async #checkProducer(request: ProduceRequest): Promise<void> {
+    if (this.#metadata.state.producer(request.producerId)?.topic !== request.topic)
+      await this.#findProducer(request)
+  }
+
   async #findProducer({ producerId, topic, topicField }: ProduceRequest): Promise<void> {
     await this.#metadata.refresh()
     const { state } = this.#metadata
-    if (state.topic(topic) === undefined)
-      throw new BrokerError('TOPIC_NOT_FOUND', `topic ${topic} does not exist`, { field: topicField })
+    if (state.topic(topic) === undefined) throw topicNotFound({ topic, topicField })
     const producer = state.producer(producerId)
     if (producer === undefined)
       throw new BrokerError('PRODUCER_NOT_FOUND', `producer ${producerId} is not registered`, {
@@ -194,4 +222,14 @@ function publishedOf(
     if (earlierAt === undefined) return { ...place, timestamp: record.timestamp }
     return { ...place, timestamp: request.messages[places[i]!]!.timestamp ?? earlierAt, duplicate: true }
   })
+}
+
+function topicNotFound({ topic, topicField }: Pick<ProduceRequest, 'topic' | 'topicField'>): BrokerError {
+  return new BrokerError('TOPIC_NOT_FOUND', `topic ${topic} does not exist`, { field: topicField })
+}
+
+/** Nothing is stored, because a partition takes no messages any more, or is gone, perhaps with its topic. */
+function isClosed(error: unknown): boolean {
+  if (!(error instanceof BrokerError) || error.outcome !== 'no') return false
+  return error.code === 'PARTITION_CLOSED' || error.code === 'TOPIC_NOT_FOUND'
 }

@@ -1,19 +1,24 @@
 import type { ClusterClient } from '@sluice/client'
-import { parseCreateTopic, parseProduceRequest, parseTopicRequest, SCHEMAS } from '@sluice/contracts'
+import {
+  parseAlterTopic,
+  parseCreateTopic,
+  parseProduceRequest,
+  parseTopicRequest,
+  SCHEMAS,
+} from '@sluice/contracts'
 import { partitionName } from '@sluice/domain'
-import type { Clock } from '@sluice/foundation'
 import type { FastifyInstance } from 'fastify'
 import type { Administration } from './administration.js'
 import { addBrokerRoutes, type BrokerRouteParts } from './broker-routes.js'
 import { callIdentityOf } from './call-identity.js'
-import { actorViews, topicView } from './cluster-view.js'
+import { topicView } from './cluster-view.js'
+import { addHealthRoutes } from './health-routes.js'
 import type { Publishing } from './publishing.js'
 
 export interface RouteParts extends BrokerRouteParts {
-  readonly cluster: Pick<ClusterClient, 'metadata' | 'activity'>
+  readonly cluster: Pick<ClusterClient, 'metadata'>
   readonly administration: Administration
   readonly publishing: Publishing
-  readonly clock: Clock
   readonly messageBytesMax: number
 }
 
@@ -25,6 +30,8 @@ const DESCRIPTION = {
     'POST /topics',
     'GET /topics',
     'GET /topics/{topic}',
+    'PATCH /topics/{topic}',
+    'DELETE /topics/{topic}',
     'POST /partition',
     'POST /producer/register',
     'POST /producer/produce',
@@ -42,6 +49,9 @@ const DESCRIPTION = {
     'GET /rebalance',
     'DELETE /rebalance',
     'GET /health-checks',
+    'GET /audit-events',
+    'GET /settings',
+    'PATCH /settings',
   ],
 } as const
 
@@ -49,8 +59,8 @@ export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
   app.get('/', () => DESCRIPTION)
   addProducerRoutes(app, parts)
   addTopicRoutes(app, parts)
-  addClusterRoutes(app, parts)
   addBrokerRoutes(app, parts)
+  addHealthRoutes(app, parts)
 }
 
 function addProducerRoutes(
@@ -103,6 +113,30 @@ function addTopicRoutes(app: FastifyInstance, { administration, cluster }: Route
     return { status: 'success', topic: topic.name, ...topicView(topic), message: `Topic ${topic.name}` }
   })
 
+  app.patch<{ Params: { topic: string } }>(
+    '/topics/:topic',
+    { schema: SCHEMAS.alterTopic },
+    async (request) => {
+      const topic = await administration.alterTopic(parseAlterTopic(request.params.topic, request.body))
+      return {
+        status: 'success',
+        topic: topic.name,
+        ...topicView(topic),
+        message: `Topic ${topic.name} changed`,
+      }
+    },
+  )
+
+  app.delete<{ Params: { topic: string } }>(
+    '/topics/:topic',
+    { schema: SCHEMAS.deleteTopic },
+    async (request) => {
+      const named = parseTopicRequest({ topic: request.params.topic })
+      await administration.deleteTopic(named)
+      return { status: 'success', topic: named.topic, message: `Topic ${named.topic} deleted successfully` }
+    },
+  )
+
   app.post('/partition', { schema: SCHEMAS.addPartition }, async (request) => {
     const partition = await administration.addPartition(parseTopicRequest(request.body))
     return {
@@ -110,12 +144,5 @@ function addTopicRoutes(app: FastifyInstance, { administration, cluster }: Route
       partition,
       message: `Partition ${partition} created successfully`,
     }
-  })
-}
-
-function addClusterRoutes(app: FastifyInstance, { cluster, clock }: RouteParts): void {
-  app.get('/health-checks', { schema: SCHEMAS.listHealthChecks }, () => {
-    const actors = actorViews(cluster.metadata.state, cluster.activity, clock.now())
-    return { status: 'success', health_checks: actors, message: `${actors.length} actors` }
   })
 }

@@ -4,6 +4,7 @@ import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import { SeededRandom, systemClock } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
+import { FEATURES } from '@sluice/metadata'
 import { pino } from 'pino'
 import { startWriteManager } from '../src/app.js'
 import { readWriteManagerConfig } from '../src/config.js'
@@ -46,6 +47,122 @@ describe('topics and producers', () => {
     expect(added.body).toMatchObject({ status: 'success', partition: 'A.2' })
   })
 
+  test('a topic is deleted with its producers; one of the same name begins anew', async () => {
+    const producer = await running.register('A')
+    const produce = { producer_id: producer, topic_name: 'A', message: 'm' }
+    expect((await running.call('POST', '/producer/produce', produce)).status).toBe(200)
+    expect((await running.call('DELETE', '/topics/A')).body).toEqual({
+      status: 'success',
+      topic: 'A',
+      message: 'Topic A deleted successfully',
+    })
+    expect((await running.call('GET', '/topics')).body).toMatchObject({ topics: [] })
+    expect((await running.call('POST', '/producer/produce', produce)).body).toMatchObject({
+      code: 'TOPIC_NOT_FOUND',
+      field: 'topic_name',
+    })
+    for (const [path, code] of [
+      ['/topics/A', 'TOPIC_NOT_FOUND'],
+      ['/topics/a%20b', 'INVALID_REQUEST'],
+    ])
+      expect((await running.call('DELETE', path!)).body).toMatchObject({ status: 'failure', code })
+    const again = await running.register('A')
+    expect(again).toBe(producer + 1)
+    expect((await running.call('POST', '/producer/produce', produce)).body).toMatchObject({
+      code: 'PRODUCER_NOT_FOUND',
+    })
+    const stored = await running.call('POST', '/producer/produce', { ...produce, producer_id: again })
+    expect(stored.body).toMatchObject({ partition: 'A.1', offset: 0 })
+  })
+
+  test('messages that wait for a partition are refused when its topic is deleted', async () => {
+    const producer = await running.register('A')
+    running.cluster.script = (call, carryOut) => {
+      if (call.method === RpcMethod.PRODUCE)
+        throw new BrokerError('NO_QUORUM', 'no majority', { outcome: 'no' })
+      return carryOut()
+    }
+    const message = { producer_id: producer, topic_name: 'A', message: 'm' }
+    const first = running.call('POST', '/producer/produce', message)
+    await eventually(() => expect(running.cluster.callsOf(RpcMethod.PRODUCE).length).toBeGreaterThan(0))
+    const second = running.call('POST', '/producer/produce', message)
+    expect((await running.call('DELETE', '/topics/A')).status).toBe(200)
+    for (const answer of [await first, await second])
+      expect(answer.body).toMatchObject({ code: 'TOPIC_NOT_FOUND' })
+  })
+
+  test('a topic is changed: how it grows, and how many partitions take messages', async () => {
+    await running.call('POST', '/topics', { name: 'A', growth: 'bytes', growth_limit: 5000 })
+    expect((await running.call('GET', '/topics/A')).body).toMatchObject({
+      growth: 'bytes',
+      growth_limit: 5000,
+    })
+    const change = { partitions: 4, growth: 'off', partitions_max: 8 }
+    const changed = await running.call('PATCH', '/topics/A', change)
+    expect(changed.body).toMatchObject({
+      status: 'success',
+      topic: 'A',
+      partitions: ['A.1', 'A.2', 'A.3', 'A.4'],
+      closing: [],
+      key_partitions: 1,
+      growth: 'off',
+      partitions_max: 8,
+    })
+    expect(changed.body).not.toHaveProperty('growth_limit')
+    expect(
+      (await running.call('PATCH', '/topics/A', { partitions: 2, growth: 'default' })).body,
+    ).toMatchObject({
+      partitions: ['A.1', 'A.2'],
+      closing: ['A.3', 'A.4'],
+    })
+    expect((await running.call('GET', '/topics/A')).body).not.toHaveProperty('growth')
+    for (const [body, code, field] of [
+      [{}, 'INVALID_REQUEST', 'partitions'],
+      [{ name: 'B' }, 'INVALID_REQUEST', 'name'],
+      [{ topic: 'B', partitions: 1 }, 'INVALID_REQUEST', 'topic'],
+      [{ growth: 'bytes' }, 'INVALID_REQUEST', 'growth_limit'],
+      [{ growth_limit: 5 }, 'INVALID_REQUEST', 'growth_limit'],
+      [{ growth: 'often' }, 'INVALID_REQUEST', 'growth'],
+      [{ partitions: 0 }, 'INVALID_REQUEST', 'partitions'],
+      [{ partitions: 1000, growth: 'off' }, 'PARTITION_LIMIT', 'partitions'],
+    ] as const)
+      expect((await running.call('PATCH', '/topics/A', body)).body).toMatchObject({ code, field })
+    expect((await running.call('GET', '/topics/A')).body).not.toHaveProperty('growth')
+    expect((await running.call('PATCH', '/topics/B', { partitions: 2 })).body).toMatchObject({
+      code: 'TOPIC_NOT_FOUND',
+    })
+    await running.call('POST', '/topics', { name: 'C', partitions: 3 })
+    expect((await running.call('PATCH', '/topics/C', { partitions: 2 })).body).toMatchObject({
+      code: 'PARTITION_LIMIT',
+      field: 'partitions',
+    })
+  })
+
+  test('a message goes elsewhere when its partition was closed before this manager heard of it', async () => {
+    const producer = await running.register('A')
+    await running.call('POST', '/partition', { topic_name: 'A' })
+    running.cluster.partition('A', 2).closeForGood()
+    const message = { producer_id: producer, topic_name: 'A', message: 'm' }
+    const close = { kind: 'close-partition', at: Date.now(), topic: 'A' } as const
+    running.cluster.script = (call, carryOut) => {
+      if (
+        call.method === RpcMethod.META_VERSION &&
+        running.cluster.metadata.state.closingTopics().length === 0
+      )
+        running.cluster.metadata.propose(close)
+      return carryOut()
+    }
+    for (let i = 0; i < 4; i++)
+      expect((await running.call('POST', '/producer/produce', message)).body).toMatchObject({
+        partition: 'A.1',
+      })
+    const named = { ...message, partition: 2 }
+    expect((await running.call('POST', '/producer/produce', named)).body).toMatchObject({
+      code: 'PARTITION_CLOSED',
+      field: 'partition',
+    })
+  })
+
   test('a producer is registered, with its topic when there is none; again it gets another id', async () => {
     const first = await running.call('POST', '/producer/register', { topic_name: 'A' })
     expect(first.body).toEqual({
@@ -66,26 +183,120 @@ describe('topics and producers', () => {
 })
 
 describe('health', () => {
-  test('the table shows brokers and producers, with activity of a moment ago', async () => {
+  test('the table shows brokers, producers and consumers as the metadata has them', async () => {
     const producer = await running.register('A')
     await running.call('POST', '/producer/produce', { producer_id: producer, topic_name: 'A', message: 'm' })
     const { body } = await running.call('GET', '/health-checks')
-    const actors = body['health_checks'] as { type: string; id: number; status: string; silent_ms: number }[]
+    const actors = body['health_checks'] as { type: string }[]
     expect(actors.filter(({ type }) => type === 'broker')).toHaveLength(3)
-    expect(actors.find(({ type }) => type === 'producer')).toMatchObject({ id: producer, status: 'alive' })
+    expect(actors).toContainEqual({
+      type: 'producer',
+      id: producer,
+      last_seen_at: expect.any(String),
+      status: 'alive',
+      since: expect.any(String),
+      reason: 'registered',
+    })
     await eventually(() =>
       expect(running.cluster.activity).toMatchObject([{ producers: [[producer, expect.any(Number)]] }]),
     )
   })
 
-  test('an actor that was silent for longer than the threshold is dead', async () => {
-    running.cluster.metadata.propose({ kind: 'register-producer', at: Date.now() - 300_001, topic: 'old' })
+  test('the table comes in pages, by type and by status', async () => {
+    for (let i = 0; i < 5; i++) await running.register('A')
+    const mark = { type: 'producer', id: 3, status: 'dead', reason: 'silent for 9 ms' } as const
+    running.cluster.metadata.propose({ kind: 'mark', at: Date.now(), marks: [mark] })
+    const rows: string[] = []
+    let after = ''
+    do {
+      const { body } = await running.call('GET', `/health-checks?limit=3${after}`)
+      for (const { type, id } of body['health_checks'] as { type: string; id: number }[])
+        rows.push(`${type}/${id}`)
+      after = body['next_after'] === null ? '' : `&after=${body['next_after'] as string}`
+    } while (after !== '')
+    expect(rows).toEqual(
+      [1, 2, 3].map((id) => `broker/${id}`).concat([1, 2, 3, 4, 5].map((id) => `producer/${id}`)),
+    )
     await eventually(async () => {
-      const { body } = await running.call('GET', '/health-checks')
-      expect(body['health_checks']).toContainEqual(
-        expect.objectContaining({ type: 'producer', status: 'dead' }),
-      )
+      const { body } = await running.call('GET', '/health-checks?type=producer&status=dead')
+      expect(body['health_checks']).toMatchObject([{ id: 3, reason: 'silent for 9 ms' }])
     })
+    for (const [query, field] of [
+      ['type=x', 'type'],
+      ['status=x', 'status'],
+      ['limit=0', 'limit'],
+      ['after=7', 'after'],
+      ['first=1', 'first'],
+    ])
+      expect((await running.call('GET', `/health-checks?${query}`)).body).toMatchObject({
+        code: 'INVALID_REQUEST',
+        field,
+      })
+  })
+
+  test('the audit trail tells what happened, in pages, from either end, by kind, subject and time', async () => {
+    await running.register('A')
+    await running.call('POST', '/partition', { topic_name: 'A' })
+    const mark = { type: 'broker', id: 2, status: 'dead', reason: 'silent for 9 ms' } as const
+    running.cluster.metadata.propose({ kind: 'mark', at: Date.now(), marks: [mark] })
+    const kindsOf = async (query: string): Promise<string[]> => {
+      const { body } = await running.call('GET', `/audit-events?${query}`)
+      return (body['audit_events'] as { kind: string }[]).map(({ kind }) => kind)
+    }
+    const story = ['cluster-founded', 'topic-created', 'partition-added', 'broker-dead']
+    await eventually(async () => expect(await kindsOf('')).toEqual(story))
+    expect(await kindsOf('order=newest')).toEqual([...story].reverse())
+    expect(await kindsOf('after=1&limit=2')).toEqual(story.slice(1, 3))
+    expect(await kindsOf('after=3&order=newest')).toEqual(['topic-created', 'cluster-founded'])
+    expect(await kindsOf('kind=topic-created')).toEqual(['topic-created'])
+    expect(await kindsOf('subject=partition/A.2')).toEqual(['partition-added'])
+    expect(await kindsOf(`since=${Date.now() + 60_000}`)).toEqual([])
+    expect(await kindsOf(`until=${Date.now() + 60_000}`)).toEqual(story)
+    const { body } = await running.call('GET', '/audit-events?limit=1&kind=broker-dead')
+    expect(body).toMatchObject({
+      audit_events: [{ id: 4, subject: 'broker/2', reason: 'silent for 9 ms', time: expect.any(String) }],
+      next_after: null,
+    })
+    expect((await running.call('GET', '/audit-events?limit=2')).body['next_after']).toBe(2)
+    for (const [query, field] of [
+      ['order=x', 'order'],
+      ['since=yesterday', 'since'],
+      ['after=-1', 'after'],
+      ['kind=', 'kind'],
+    ])
+      expect((await running.call('GET', `/audit-events?${query}`)).body).toMatchObject({
+        code: 'INVALID_REQUEST',
+        field,
+      })
+  })
+
+  test('the silence after which an actor is dead is a setting of each type', async () => {
+    const changed = await running.call('PATCH', '/settings', { dead_after_ms: { broker: 20_000 } })
+    const dead_after_ms = { broker: 20_000, producer: 300_000, consumer: 300_000 }
+    expect(changed.body).toMatchObject({ status: 'success', dead_after_ms })
+    expect((await running.call('GET', '/settings')).body).toMatchObject({ dead_after_ms })
+    expect((await running.call('PATCH', '/settings', { feature_level: 1 })).body).toMatchObject({
+      feature_level: FEATURES.max,
+    })
+    expect(
+      (await running.call('PATCH', '/settings', { feature_level: FEATURES.max + 1 })).body,
+    ).toMatchObject({
+      code: 'UNSUPPORTED_VERSION',
+      field: 'feature_level',
+    })
+    for (const [body, field] of [
+      [{}, 'dead_after_ms'],
+      [{ feature_level: 0 }, 'feature_level'],
+      [{ dead_after_ms: {} }, 'dead_after_ms'],
+      [{ dead_after_ms: { broker: 999 } }, 'broker'],
+      [{ dead_after_ms: { reader: 1000 } }, 'reader'],
+      [{ replication_factor: 1 }, 'replication_factor'],
+    ] as const)
+      expect((await running.call('PATCH', '/settings', body)).body).toMatchObject({
+        code: 'INVALID_REQUEST',
+        field,
+      })
+    expect((await running.call('GET', '/settings')).body).toMatchObject({ dead_after_ms })
   })
 
   test('a write manager that has no metadata yet is alive but not ready', async () => {
@@ -129,6 +340,7 @@ describe('POST /broker', () => {
       brokerId: null,
       version: '0.1.0',
       state: 'waiting',
+      features: FEATURES,
       groups: 0,
       led: 0,
     }
@@ -150,6 +362,23 @@ describe('POST /broker', () => {
   function brokerCount(): number {
     return [...running.cluster.metadata.state.brokers()].length
   }
+
+  test('a process of another version is not added while the cluster is at a level that it does not know', async () => {
+    for (const features of [
+      undefined,
+      { min: 1, max: 1 },
+      { min: FEATURES.max + 1, max: FEATURES.max + 1 },
+    ]) {
+      info = { ...info, features }
+      expect((await running.call('POST', '/broker', { port: node.port })).body).toMatchObject({
+        code: 'UNSUPPORTED_VERSION',
+        field: 'port',
+        outcome: 'no',
+      })
+    }
+    expect(brokerCount()).toBe(3)
+    expect(joins).toEqual([])
+  })
 
   test('a process that waits gets an id and its place', async () => {
     const answer = await running.call('POST', '/broker', { port: node.port })

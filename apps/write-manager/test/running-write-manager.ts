@@ -14,7 +14,7 @@ export interface Running {
   readonly cluster: FakeCluster
   readonly manager: WriteManager
   call(
-    method: 'GET' | 'POST' | 'DELETE',
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     url: string,
     body?: unknown,
     headers?: Record<string, string>,

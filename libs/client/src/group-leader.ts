@@ -31,6 +31,8 @@ export interface GroupMembers {
   /** Where its members are now, the preferred leader first. */
   members(): readonly BrokerAddress[]
   addressOf(brokerId: number): BrokerAddress | undefined
+  /** Why the group does not exist any more, once that is known. It never comes back. */
+  gone?(): BrokerError | undefined
 }
 
 /** Calls whoever leads one Raft group: finds the leader, follows hints, and tries again until the deadline. */
@@ -69,6 +71,8 @@ export class GroupLeader {
     for (;;) {
       call.signal?.throwIfAborted()
       const remainingMs = deadline - this.#clock.monotonic()
+      const gone = this.#group.gone?.()
+      if (gone !== undefined) throw gone
       if (remainingMs < 1) throw this.#givenUp(call, last, inDoubt)
       const member = this.#route.pick(this.#group.members())
       if (member !== undefined) {
@@ -108,6 +112,8 @@ export class GroupLeader {
         outcome: inDoubt ? 'unknown' : 'no',
       })
     if (!inDoubt || failure.outcome === 'unknown' || call.kind === 'question') return failure.error
+    // Whatever an earlier try did is gone with the group.
+    if (failure.error instanceof BrokerError && failure.error.code === 'TOPIC_NOT_FOUND') return failure.error
     return new BrokerError(
       'TIMEOUT',
       `${this.#group.name}: an earlier try was not answered, then: ${failure.error.message}`,

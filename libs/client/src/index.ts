@@ -2,6 +2,6 @@ export { type ActivityReport, ActivityReporter, type ActorKind } from './activit
 export { addressText, type BrokerAddress } from './broker-address.js'
 export { BrokerLinks } from './broker-links.js'
 export { ClusterClient, type ClusterClientOptions } from './cluster-client.js'
-export { MetadataFollower } from './metadata-follower.js'
+export { MetadataFollower, type MetadataListener } from './metadata-follower.js'
 export { NodeCalls, type NodeInfo, type NodeJoin } from './node-calls.js'
 export { type CallTime, type FetchWish, PartitionClient } from './partition-client.js'

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import { type Clock, delay, messageOf, type Random, toError } from '@sluice/foundation'
-import { type MetadataCommand, MetadataState } from '@sluice/metadata'
+import { type MetadataChanges, type MetadataCommand, MetadataState } from '@sluice/metadata'
 import type { Logger } from 'pino'
 import { backOffMs } from './back-off.js'
 import { addressText, type BrokerAddress } from './broker-address.js'
@@ -21,6 +21,9 @@ const REFRESH_TIMEOUT_MS = 5000
 /** A source that lacks what the leader has had so long is left for another. */
 const LAG_MS = 300
 
+/** What has changed, in order; undefined when the state was replaced as a whole, so anything may have. */
+export type MetadataListener = (changes: readonly MetadataChanges[] | undefined) => void
+
 /**
  * A copy of the cluster's metadata, kept current by asking one broker after another for news.
  * Reading it costs nothing and may be a little old; `refresh` makes it as new as the call.
@@ -34,13 +37,15 @@ export class MetadataFollower {
   readonly #leader: GroupLeader
   readonly #closing = new AbortController()
   readonly #waiters = new VersionWaiters()
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Set<MetadataListener>()
   readonly #refresh = new SharedRun(() => this.#refreshNow())
   #state = new MetadataState()
   // Everything up to here is in the state; the newest may be an entry that is no command.
   #version = 0
   #members: readonly BrokerAddress[]
   #source = 0
+  /** Set while the brokers write what this version does not know: the state stays behind. */
+  #unsupported: BrokerError | undefined
   #polling = new AbortController()
   #following: Promise<void> | undefined
 
@@ -76,9 +81,9 @@ export class MetadataFollower {
     return this.#version
   }
 
-  /** True once the metadata of a running cluster is here. */
+  /** True once the metadata of a running cluster is here, and as long as this version understands what comes. */
   get ready(): boolean {
-    return this.#state.clusterId !== ''
+    return this.#state.clusterId !== '' && this.#unsupported === undefined
   }
 
   start(): void {
@@ -88,7 +93,7 @@ export class MetadataFollower {
   }
 
   /** Calls `listener` whenever the state has changed; the result unregisters it. */
-  onChange(listener: () => void): () => void {
+  onChange(listener: MetadataListener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
@@ -200,16 +205,24 @@ export class MetadataFollower {
       try {
         await this.#askForNews(source)
         failures = 0
+        this.#unsupported = undefined
       } catch (error) {
         this.#source++
         if (this.#isClosed()) return
         // Left on purpose, for a source that is ahead.
         if (this.#polling.signal.aborted) continue
         failures++
+        if (error instanceof BrokerError && error.code === 'UNSUPPORTED_VERSION') this.#refuse(error)
         this.#logger.debug({ broker: addressText(source), err: error }, 'a broker gave no metadata')
         await delay(backOffMs(failures, this.#random), this.#closing.signal).catch(() => undefined)
       }
     }
+  }
+
+  #refuse(error: BrokerError): void {
+    if (this.#unsupported === undefined)
+      this.#logger.error({ err: error }, 'this version is older than the cluster: start a newer one')
+    this.#unsupported = error
   }
 
   async #askForNews(source: BrokerAddress): Promise<void> {
@@ -228,19 +241,26 @@ export class MetadataFollower {
       replaced = state.version > before
       if (replaced) this.#state = state
     }
-    for (const [index, command] of entries) if (index > this.#state.version) this.#state.apply(index, command)
+    const changes: MetadataChanges[] = []
+    for (const [index, command] of entries)
+      if (index > this.#state.version) changes.push(this.#state.apply(index, command).changes)
     this.#version = Math.max(this.#version, this.#state.version, version)
-    if (this.#state.version > before || replaced) this.#changed()
+    if (this.#state.version > before || replaced) this.#changed(replaced ? undefined : changes)
     this.#waiters.advanced(this.#version)
   }
 
-  #changed(): void {
+  #changed(changes: readonly MetadataChanges[] | undefined): void {
+    if (changes?.some(({ brokers, removed }) => brokers.length + removed.length > 0) ?? true)
+      this.#learnMembers()
+    for (const listener of this.#listeners) listener(changes)
+  }
+
+  #learnMembers(): void {
     const brokers = Array.from(this.#state.brokers(), ({ id, host, port }) => ({ id, host, port }))
     this.#members = brokers.length > 0 ? brokers : this.#seeds
     void this.#links.keepOnly([...this.#seeds, ...this.#members]).catch((error: unknown) => {
       this.#logger.warn({ err: toError(error) }, 'a connection could not be closed')
     })
-    for (const listener of this.#listeners) listener()
   }
 
   #isClosed(): boolean {

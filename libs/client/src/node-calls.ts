@@ -1,6 +1,7 @@
 import { decodeJson, encodeJson, RpcMethod, toBrokerError } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import type { Random } from '@sluice/foundation'
+import { type FeatureRange, FIRST_FEATURES, toFeatureRange } from '@sluice/metadata'
 import { RpcError, RpcLink } from '@sluice/rpc'
 import { addressText, type BrokerAddress } from './broker-address.js'
 
@@ -11,6 +12,8 @@ export interface NodeInfo {
   readonly nodeUuid: string
   readonly brokerId: number | null
   readonly state: 'waiting' | 'serving'
+  /** Feature levels that it can run in; the first version says nothing. */
+  readonly features: FeatureRange
 }
 
 export interface NodeJoin {
@@ -43,7 +46,7 @@ export class NodeCalls {
   /** @throws BrokerError BROKER_UNREACHABLE when nothing answers, BROKER_REFUSED when it is no broker */
   async info(): Promise<NodeInfo> {
     const json = await this.#ask(RpcMethod.NODE_INFO, new Uint8Array(0))
-    const { clusterId, nodeUuid, brokerId, state } = (
+    const { clusterId, nodeUuid, brokerId, state, features } = (
       typeof json === 'object' && json !== null ? json : {}
     ) as Record<string, unknown>
     if (
@@ -56,7 +59,7 @@ export class NodeCalls {
       throw new BrokerError('BROKER_REFUSED', `what answers at ${addressText(this.#address)} is no broker`, {
         outcome: 'no',
       })
-    return { clusterId, nodeUuid, brokerId, state }
+    return { clusterId, nodeUuid, brokerId, state, features: toFeatureRange(features) ?? FIRST_FEATURES }
   }
 
   /** Tells a waiting broker its place in the cluster; telling it again changes nothing. */

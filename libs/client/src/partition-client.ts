@@ -21,7 +21,7 @@ import {
   RpcMethod,
   type SeekTarget,
 } from '@sluice/contracts'
-import type { GroupId } from '@sluice/domain'
+import { BrokerError, type GroupId } from '@sluice/domain'
 import type { Clock, Random } from '@sluice/foundation'
 import type { BrokerAddress } from './broker-address.js'
 import type { BrokerLinks } from './broker-links.js'
@@ -54,6 +54,16 @@ export class PartitionClient {
   ) {
     this.#metadata = metadata
     this.#parts = parts
+    metadata.onChange((changes) => {
+      if (changes === undefined) {
+        for (const groupId of this.#leaders.keys())
+          if (metadata.state.partitionByGroup(groupId) === undefined) this.#leaders.delete(groupId)
+      } else {
+        for (const { removed } of changes)
+          for (const removal of removed)
+            if (removal.kind === 'partition') this.#leaders.delete(removal.groupId)
+      }
+    })
   }
 
   /**
@@ -179,11 +189,17 @@ export class PartitionClient {
         name: this.#metadata.state.partitionByGroup(groupId)?.name ?? `group ${groupId}`,
         members: () => this.#members(groupId),
         addressOf: (brokerId) => this.#metadata.addressOf(brokerId),
+        gone: () => this.#gone(groupId),
       },
       this.#parts,
     )
     this.#leaders.set(groupId, leader)
     return leader
+  }
+
+  #gone(groupId: GroupId): BrokerError | undefined {
+    if (!this.#metadata.state.wasRemoved(groupId)) return undefined
+    return new BrokerError('TOPIC_NOT_FOUND', 'the topic was deleted', { component: 'broker', outcome: 'no' })
   }
 
   #members(groupId: GroupId): readonly BrokerAddress[] {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { RpcMethod } from '@sluice/contracts'
+import { encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError, encodeRecordBatch, toGroupId } from '@sluice/domain'
 import { SeededRandom, systemClock } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
@@ -46,6 +46,39 @@ beforeEach(async () => {
 afterEach(async () => {
   await client.close()
   await cluster.close()
+})
+
+test('a call to a partition whose topic is deleted ends with that, before its time is up', async () => {
+  createTopic('orders')
+  await eventually(() => expect(client.metadata.state.topic('orders')).toBeDefined())
+  const group = toGroupId(cluster.groupOf('orders'))
+  cluster.script = (call, carryOut) => {
+    if (call.method === RpcMethod.PRODUCE)
+      throw new BrokerError('NOT_LEADER', 'no replica here', { outcome: 'unknown' })
+    return carryOut()
+  }
+  const produced = client.partitions.produce(group, batch(0, 'a'), { timeoutMs: 60_000 })
+  await eventually(() => expect(cluster.callsOf(RpcMethod.PRODUCE).length).toBeGreaterThan(0))
+  cluster.metadata.propose({ kind: 'delete-topic', at: 1, topic: 'orders' })
+  await expect(produced).rejects.toMatchObject({ code: 'TOPIC_NOT_FOUND' })
+  await expect(client.partitions.offsets(group, 0, { timeoutMs: 60_000 })).rejects.toMatchObject({
+    code: 'TOPIC_NOT_FOUND',
+  })
+})
+
+test('a client that is older than the cluster is not ready, until it understands the metadata again', async () => {
+  createTopic('orders')
+  await eventually(() => expect(client.metadata.state.topic('orders')).toBeDefined())
+  cluster.script = (call, carryOut) => {
+    if (call.method !== RpcMethod.META_FOLLOW) return carryOut()
+    const future = [cluster.metadata.version + 1, { kind: 'split-partition', at: 1 }]
+    return encodeJson({ entries: [future], version: cluster.metadata.version + 1 })
+  }
+  createTopic('more')
+  await eventually(() => expect(client.metadata.ready).toBe(false))
+  expect(client.metadata.state.topic('orders')).toBeDefined()
+  cluster.script = (_call, carryOut) => carryOut()
+  await eventually(() => expect(client.metadata.ready).toBe(true))
 })
 
 describe('the metadata follower', () => {

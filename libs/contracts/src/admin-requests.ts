@@ -1,19 +1,13 @@
 import { BrokerError, type TopicName } from '@sluice/domain'
 import { RequestFields, shown, TOPIC_SPELLINGS } from './request-fields.js'
+import { TOPIC_CHANGE_FIELDS, type TopicChangeRequest, topicChangeOf } from './topic-change.js'
 
 export interface CreateTopicRequest {
   readonly topic: TopicName
   readonly topicField: string
   readonly partitions: number
   readonly replicationFactor: number | undefined
-  readonly retention: RetentionFields
-}
-
-/** What is absent has no limit. */
-interface RetentionFields {
-  readonly retentionMs?: number
-  readonly retentionBytes?: number
-  readonly retentionMessages?: number
+  readonly change: TopicChangeRequest
 }
 
 export interface TopicRequest {
@@ -28,7 +22,6 @@ export interface AddBrokerRequest {
 
 export const PARTITIONS_PER_CREATE_MAX = 64
 export const REPLICATION_FACTOR_MAX = 9
-export const RETENTION_MIN = 1
 
 const CREATE_FIELDS: ReadonlySet<string> = new Set([
   'topic_name',
@@ -36,9 +29,7 @@ const CREATE_FIELDS: ReadonlySet<string> = new Set([
   'name',
   'partitions',
   'replication_factor',
-  'retention_ms',
-  'retention_bytes',
-  'retention_messages',
+  ...TOPIC_CHANGE_FIELDS,
 ])
 const TOPIC_FIELDS: ReadonlySet<string> = new Set(TOPIC_SPELLINGS)
 const BROKER_FIELDS: ReadonlySet<string> = new Set(['host', 'port'])
@@ -52,19 +43,7 @@ export function parseCreateTopic(body: unknown): CreateTopicRequest {
     topicField: fields.pick(spellings).field,
     partitions: fields.integer('partitions', { min: 1, max: PARTITIONS_PER_CREATE_MAX }) ?? 1,
     replicationFactor: fields.integer('replication_factor', { min: 1, max: REPLICATION_FACTOR_MAX }),
-    retention: retentionOf(fields),
-  }
-}
-
-function retentionOf(fields: RequestFields): RetentionFields {
-  const bounds = { min: RETENTION_MIN, max: Number.MAX_SAFE_INTEGER }
-  const retentionMs = fields.integer('retention_ms', bounds)
-  const retentionBytes = fields.integer('retention_bytes', bounds)
-  const retentionMessages = fields.integer('retention_messages', bounds)
-  return {
-    ...(retentionMs === undefined ? {} : { retentionMs }),
-    ...(retentionBytes === undefined ? {} : { retentionBytes }),
-    ...(retentionMessages === undefined ? {} : { retentionMessages }),
+    change: topicChangeOf(fields),
   }
 }
 

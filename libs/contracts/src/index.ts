@@ -61,6 +61,14 @@ export {
   type SeekCall,
   type SeekTarget,
 } from './partition-calls.js'
+export {
+  type AuditQuery,
+  type HealthQuery,
+  parseAuditQuery,
+  parseHealthQuery,
+  parseSettingsChange,
+  type SettingsChange,
+} from './health-requests.js'
 export { openApiDocument } from './openapi.js'
 export { errorBody, type FailureBody, problemDetails, PROBLEMS, toBrokerError } from './problem.js'
 export {
@@ -80,3 +88,4 @@ export {
 } from './rebalance-requests.js'
 export { RpcMethod } from './rpc-method.js'
 export { SCHEMAS } from './schemas.js'
+export { type AlterTopicRequest, parseAlterTopic, type TopicChangeRequest } from './topic-change.js'

@@ -60,6 +60,10 @@ export class RequestFields {
     return found
   }
 
+  optionalChoice<const T extends string>(field: string, choices: readonly T[]): T | undefined {
+    return this.#fields[field] === undefined ? undefined : this.choice(field, choices, choices[0]!)
+  }
+
   boolean(field: string): boolean {
     const value = this.#fields[field] ?? false
     if (value === true || value === 'true') return true

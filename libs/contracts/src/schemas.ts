@@ -1,8 +1,17 @@
 import Type from 'typebox'
-import { PARTITIONS_PER_CREATE_MAX, REPLICATION_FACTOR_MAX, RETENTION_MIN } from './admin-requests.js'
+import { PARTITIONS_PER_CREATE_MAX, REPLICATION_FACTOR_MAX } from './admin-requests.js'
 import { CONSUMED_MESSAGES_MAX, WAIT_MS_MAX } from './consumer-requests.js'
+import {
+  ACTOR_STATUSES,
+  ACTOR_TYPES,
+  DEAD_AFTER_MS,
+  FEATURE_LEVEL_MAX,
+  LIST_LIMIT_DEFAULT,
+  LIST_LIMIT_MAX,
+} from './health-requests.js'
 import { MESSAGE_ID_CHARACTERS_MAX, MESSAGES_PER_CALL_MAX } from './produce-request.js'
 import { MOVE_TIMEOUT_MS_MAX, MOVE_TIMEOUT_MS_MIN, MOVES_AT_ONCE_MAX } from './rebalance-requests.js'
+import { GROWTH_LIMIT_MAX, GROWTHS, PARTITIONS_PER_TOPIC_MAX, RETENTION_MIN } from './topic-change.js'
 
 /*
  * The public calls as JSON Schema. They describe what the parsers of this package take; the parsers
@@ -13,8 +22,13 @@ const Id = (description: string) =>
   Type.Union([Type.Integer({ minimum: 1 }), Type.String({ pattern: '^[0-9]{1,10}$' })], { description })
 const Whole = (bounds: { minimum: number; maximum: number }, description: string) =>
   Type.Union([Type.Integer(bounds), Type.String({ pattern: '^[0-9]{1,16}$' })], { description })
-const Limit = (description: string) =>
-  Whole({ minimum: RETENTION_MIN, maximum: Number.MAX_SAFE_INTEGER }, description)
+const Retention = (description: string) =>
+  Type.Optional(
+    Type.Union([
+      Whole({ minimum: RETENTION_MIN, maximum: Number.MAX_SAFE_INTEGER }, description),
+      Type.Null(),
+    ]),
+  )
 const TopicName = Type.String({ pattern: '^[A-Za-z0-9._-]{1,200}$' })
 const Partition = Type.Union([Type.Integer({ minimum: 1 }), Type.String()], {
   description: 'A number from 1, or the whole name, such as orders.1',
@@ -43,9 +57,31 @@ const messageFields = {
     }),
   ),
 }
+const topicChangeFields = {
+  growth: Type.Optional(
+    Type.Enum(GROWTHS, {
+      description: 'When it gets another partition by itself; default is what the cluster does',
+    }),
+  ),
+  growth_limit: Type.Optional(
+    Whole({ minimum: 1, maximum: GROWTH_LIMIT_MAX }, 'Messages, bytes, or messages a second, per partition'),
+  ),
+  partitions_max: Type.Optional(
+    Whole({ minimum: 1, maximum: PARTITIONS_PER_TOPIC_MAX }, 'Partitions that it may grow to by itself'),
+  ),
+  retention_ms: Retention('Milliseconds that a partition keeps a message; default for ever'),
+  retention_bytes: Retention('Bytes that a partition keeps; default all'),
+  retention_messages: Retention('Messages that a partition keeps; default all'),
+}
 const consumerFields = { consumer_id: Id('From POST /consumer/register'), ...topicFields }
 const STRICT = { additionalProperties: false }
 
+const Limit = Type.Optional(
+  Whole({ minimum: 1, maximum: LIST_LIMIT_MAX }, `Rows of one page, default ${LIST_LIMIT_DEFAULT}`),
+)
+const DeadAfter = Type.Optional(
+  Whole({ minimum: DEAD_AFTER_MS.min, maximum: DEAD_AFTER_MS.max }, 'Milliseconds'),
+)
 const NOTHING = Type.Object({}, STRICT)
 const BrokerPath = Type.Object({ broker_id: Id('From GET /brokers') })
 const Switch = (description: string) =>
@@ -91,15 +127,30 @@ export const SCHEMAS = {
         replication_factor: Type.Optional(
           Whole({ minimum: 1, maximum: REPLICATION_FACTOR_MAX }, 'Default 3'),
         ),
-        retention_ms: Type.Optional(Limit('Milliseconds that a partition keeps a message; default for ever')),
-        retention_bytes: Type.Optional(Limit('Bytes that a partition keeps; default all')),
-        retention_messages: Type.Optional(Limit('Messages that a partition keeps; default all')),
+        ...topicChangeFields,
       },
       STRICT,
     ),
   },
   listTopics: { summary: 'All topics', querystring: NOTHING },
   getTopic: { summary: 'One topic', params: Type.Object({ topic: TopicName }) },
+  alterTopic: {
+    summary: 'Changes what a topic does, and how many partitions take messages',
+    params: Type.Object({ topic: TopicName }),
+    body: Type.Object(
+      {
+        partitions: Type.Optional(
+          Whole({ minimum: 1, maximum: PARTITIONS_PER_TOPIC_MAX }, 'More are added, fewer are closed'),
+        ),
+        ...topicChangeFields,
+      },
+      STRICT,
+    ),
+  },
+  deleteTopic: {
+    summary: 'Deletes a topic with its messages, producers and consumers',
+    params: Type.Object({ topic: TopicName }),
+  },
   addPartition: { summary: 'Adds a partition to a topic', body: TopicBody },
   registerProducer: { summary: 'Registers a producer; makes its topic when there is none', body: TopicBody },
   produce: {
@@ -208,7 +259,57 @@ export const SCHEMAS = {
     querystring: NOTHING,
   },
   listBrokers: { summary: 'All brokers', querystring: NOTHING },
-  listHealthChecks: { summary: 'Who was last active when, and is alive', querystring: NOTHING },
+  listHealthChecks: {
+    summary: 'Who was last active when, and is alive or dead since when and why',
+    querystring: Type.Object(
+      {
+        type: Type.Optional(Type.Enum(ACTOR_TYPES)),
+        status: Type.Optional(Type.Enum(ACTOR_STATUSES)),
+        limit: Limit,
+        after: Type.Optional(
+          Type.String({ description: 'next_after of the page before, such as producer/7' }),
+        ),
+      },
+      STRICT,
+    ),
+  },
+  listAuditEvents: {
+    summary: 'What has changed in the cluster, and why',
+    querystring: Type.Object(
+      {
+        kind: Type.Optional(Type.String({ description: 'Such as broker-dead' })),
+        subject: Type.Optional(Type.String({ description: 'Such as broker/3 or topic/orders' })),
+        since: Type.Optional(Time),
+        until: Type.Optional(Time),
+        order: Type.Optional(
+          Type.Enum(['oldest', 'newest'], { description: 'What comes first; default oldest' }),
+        ),
+        limit: Limit,
+        after: Type.Optional(
+          Whole({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }, 'next_after of the page before'),
+        ),
+      },
+      STRICT,
+    ),
+  },
+  getSettings: { summary: 'Settings of the whole cluster', querystring: NOTHING },
+  changeSettings: {
+    summary: 'Changes settings of the whole cluster',
+    body: Type.Object(
+      {
+        dead_after_ms: Type.Optional(
+          Type.Object(
+            { broker: DeadAfter, producer: DeadAfter, consumer: DeadAfter },
+            { ...STRICT, description: 'Silence after which an actor of the type is dead' },
+          ),
+        ),
+        feature_level: Type.Optional(
+          Whole({ minimum: 1, maximum: FEATURE_LEVEL_MAX }, 'Raised when every broker can; never lowered'),
+        ),
+      },
+      STRICT,
+    ),
+  },
 } as const
 
 /** Where each operation is served. */
@@ -216,6 +317,8 @@ export const OPERATIONS = [
   { method: 'POST', path: '/topics', operation: 'createTopic' },
   { method: 'GET', path: '/topics', operation: 'listTopics' },
   { method: 'GET', path: '/topics/{topic}', operation: 'getTopic' },
+  { method: 'PATCH', path: '/topics/{topic}', operation: 'alterTopic' },
+  { method: 'DELETE', path: '/topics/{topic}', operation: 'deleteTopic' },
   { method: 'POST', path: '/partition', operation: 'addPartition' },
   { method: 'POST', path: '/producer/register', operation: 'registerProducer' },
   { method: 'POST', path: '/producer/produce', operation: 'produce' },
@@ -235,4 +338,7 @@ export const OPERATIONS = [
   { method: 'DELETE', path: '/rebalance', operation: 'cancelRebalance' },
   { method: 'GET', path: '/brokers', operation: 'listBrokers' },
   { method: 'GET', path: '/health-checks', operation: 'listHealthChecks' },
+  { method: 'GET', path: '/audit-events', operation: 'listAuditEvents' },
+  { method: 'GET', path: '/settings', operation: 'getSettings' },
+  { method: 'PATCH', path: '/settings', operation: 'changeSettings' },
 ] as const satisfies readonly { method: string; path: string; operation: keyof typeof SCHEMAS }[]

@@ -198,11 +198,12 @@ describe('administration', () => {
         topic: 'a',
         topicField: field,
         partitions: 1,
-        retention: {},
+        change: {},
         replicationFactor: undefined,
       })
     expect(
-      parseCreateTopic({ name: 'a', retention_ms: 5, retention_bytes: '6', retention_messages: 7 }).retention,
+      parseCreateTopic({ name: 'a', retention_ms: 5, retention_bytes: '6', retention_messages: 7 }).change
+        .settings,
     ).toEqual({ retentionMs: 5, retentionBytes: 6, retentionMessages: 7 })
     for (const field of ['retention_ms', 'retention_bytes', 'retention_messages'])
       expect(() => parseCreateTopic({ name: 'a', [field]: 0 })).toThrow(refused('INVALID_REQUEST', field))

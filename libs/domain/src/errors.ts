@@ -13,6 +13,7 @@ export const ERROR_CODES = {
   TOPIC_NOT_FOUND: { retriable: false, summary: 'the topic does not exist' },
   TOPIC_EXISTS: { retriable: false, summary: 'a topic of that name exists' },
   PARTITION_NOT_FOUND: { retriable: false, summary: 'the topic has no such partition' },
+  PARTITION_CLOSED: { retriable: false, summary: 'the partition takes no messages any more' },
   PARTITION_LIMIT: { retriable: false, summary: 'the topic has as many partitions as it may have' },
   PRODUCER_NOT_FOUND: { retriable: false, summary: 'no producer has this id' },
   PRODUCER_TOPIC_MISMATCH: { retriable: false, summary: 'the producer is registered for another topic' },
@@ -41,6 +42,10 @@ export const ERROR_CODES = {
   OVERLOADED: { retriable: true, summary: 'a limit is reached; slow down' },
   TIMEOUT: { retriable: true, summary: 'no answer in time; the outcome is not known' },
   STALE_SEQUENCE: { retriable: false, summary: 'the batch is older than one stored already' },
+  UNSUPPORTED_VERSION: {
+    retriable: false,
+    summary: 'it takes a newer version of a component, or a higher feature level of the cluster',
+  },
   CORRUPT_BATCH: { retriable: false, summary: 'a record batch does not match its checksum' },
   MANAGER_UNAVAILABLE: { retriable: true, summary: 'no manager that serves this call can be reached' },
   CONNECTION_LOST: { retriable: true, summary: 'the connection broke; the outcome is not known' },

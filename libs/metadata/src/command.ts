@@ -1,14 +1,9 @@
 import { BrokerError, toBrokerId, toTopicName } from '@sluice/domain'
 import type { PlanReason } from './balance/plan.js'
-import type {
-  ActorType,
-  AutoOffsetReset,
-  BrokerState,
-  ClusterSettings,
-  ConsumerStart,
-  TopicSettings,
-} from './entities.js'
-import { parseTopicSettings } from './topic-settings.js'
+import type { ActorType, AutoOffsetReset, BrokerState, ClusterSettings, ConsumerStart } from './entities.js'
+import { type FeatureRange, toFeatureRange } from './feature-level.js'
+import { parseTopicGrowth, type TopicGrowth } from './topic-growth.js'
+import { parseSettingsChange, type TopicSettingsChange } from './topic-settings.js'
 
 /** Id and time last seen, milliseconds since 1970. */
 export type Seen = readonly [id: number, at: number]
@@ -27,6 +22,13 @@ interface BrokerSeat {
   readonly uuid: string
 }
 
+/** What of a topic can be changed; what is absent stays as it is, null is what the cluster does. */
+export interface TopicChange {
+  readonly growth?: TopicGrowth | null
+  readonly growthMax?: number | null
+  readonly settings?: TopicSettingsChange
+}
+
 /** What the cluster's log says. `at` is stamped by the proposer: milliseconds since 1970. */
 export type MetadataCommand =
   | {
@@ -42,16 +44,37 @@ export type MetadataCommand =
       readonly host: string
       readonly port: number
       readonly uuid: string
+      readonly features?: FeatureRange
     }
-  | ({ readonly kind: 'update-broker'; readonly at: number; readonly rack?: string } & BrokerSeat)
-  | {
+  | ({
+      readonly kind: 'update-broker'
+      readonly at: number
+      readonly rack?: string
+      readonly features?: FeatureRange
+    } & BrokerSeat)
+  | ({
       readonly kind: 'create-topic'
       readonly at: number
       readonly topic: string
       readonly partitions: number
       readonly replicationFactor?: number
-      readonly settings?: TopicSettings
+    } & TopicChange)
+  | ({ readonly kind: 'alter-topic'; readonly at: number; readonly topic: string } & TopicChange)
+  | {
+      readonly kind: 'close-partition'
+      readonly at: number
+      readonly topic: string
+      readonly expectedCount?: number
     }
+  | {
+      readonly kind: 'remove-partition'
+      readonly at: number
+      readonly groupId: number
+      readonly reason: string
+      /** Of the topic, as far as the one that asks knows: somebody who came later has not read the partition. */
+      readonly newestConsumer?: number
+    }
+  | { readonly kind: 'delete-topic'; readonly at: number; readonly topic: string }
   | {
       readonly kind: 'add-partition'
       readonly at: number
@@ -76,6 +99,12 @@ export type MetadataCommand =
       readonly brokers: readonly Seen[]
     }
   | { readonly kind: 'mark'; readonly at: number; readonly marks: readonly Mark[] }
+  | { readonly kind: 'raise-feature-level'; readonly at: number; readonly level: number }
+  | {
+      readonly kind: 'change-settings'
+      readonly at: number
+      readonly deadAfterMs: Partial<ClusterSettings['deadAfterMs']>
+    }
   | MoveCommand
   | BrokerStateCommand
   | PlanCommand
@@ -144,9 +173,27 @@ export type MoveCommand =
       readonly brokerId: number
     }
 
-/** The gate for commands from the log or another process. @throws BrokerError INVALID_REQUEST */
+/** Of the form of commands. A new kind, or a field that may be left out, needs no other version. */
+const COMMAND_VERSION = 1
+
+/** What is written into the log. */
+export function encodeMetadataCommand(command: MetadataCommand): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ v: COMMAND_VERSION, ...command }))
+}
+
+/**
+ * The gate for commands from the log or another process.
+ * @throws BrokerError INVALID_REQUEST; UNSUPPORTED_VERSION when a newer version wrote it
+ */
 export function parseMetadataCommand(value: unknown): MetadataCommand {
   const fields = record(value, 'command')
+  const version = fields['v'] ?? COMMAND_VERSION
+  if (version !== COMMAND_VERSION)
+    throw new BrokerError(
+      'UNSUPPORTED_VERSION',
+      `a metadata command of another version than ${COMMAND_VERSION}`,
+      { field: 'v' },
+    )
   const at = natural(fields['at'], 'at')
   const kind = fields['kind']
   switch (kind) {
@@ -160,7 +207,7 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
       }
     case 'add-broker': {
       const { host, port, uuid } = address(fields)
-      return { kind, at, host, port, uuid }
+      return { kind, at, host, port, uuid, ...featuresOf(fields) }
     }
     case 'update-broker':
       return {
@@ -168,6 +215,7 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
         at,
         ...seat(fields),
         ...(fields['rack'] === undefined ? {} : { rack: text(fields['rack'], 'rack') }),
+        ...featuresOf(fields),
       }
     case 'create-topic':
       return {
@@ -178,8 +226,31 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
         ...(fields['replicationFactor'] === undefined
           ? {}
           : { replicationFactor: positive(fields['replicationFactor'], 'replicationFactor') }),
-        settings: parseTopicSettings(fields['settings']),
+        ...topicChange(fields),
       }
+    case 'alter-topic':
+      return { kind, at, topic: toTopicName(fields['topic']), ...topicChange(fields) }
+    case 'close-partition':
+      return {
+        kind,
+        at,
+        topic: toTopicName(fields['topic']),
+        ...(fields['expectedCount'] === undefined
+          ? {}
+          : { expectedCount: natural(fields['expectedCount'], 'expectedCount') }),
+      }
+    case 'remove-partition':
+      return {
+        kind,
+        at,
+        groupId: positive(fields['groupId'], 'groupId'),
+        reason: text(fields['reason'], 'reason'),
+        ...(fields['newestConsumer'] === undefined
+          ? {}
+          : { newestConsumer: positive(fields['newestConsumer'], 'newestConsumer') }),
+      }
+    case 'delete-topic':
+      return { kind, at, topic: toTopicName(fields['topic']) }
     case 'add-partition':
       return {
         kind,
@@ -271,8 +342,16 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
       }
     case 'cancel-plan':
       return { kind, at, planId: positive(fields['planId'], 'planId') }
+    case 'raise-feature-level':
+      return { kind, at, level: positive(fields['level'], 'level') }
+    case 'change-settings':
+      return { kind, at, deadAfterMs: someThresholds(fields['deadAfterMs']) }
     default:
-      throw invalid('kind', 'a known command')
+      throw new BrokerError(
+        'UNSUPPORTED_VERSION',
+        `a metadata command of a kind that this version does not know: ${String(kind).slice(0, 100)}`,
+        { field: 'kind' },
+      )
   }
 }
 
@@ -294,6 +373,13 @@ function groupIds(value: unknown, field: string): readonly number[] {
   return list(value, field).map((id) => positive(id, field))
 }
 
+function featuresOf(fields: Record<string, unknown>): { readonly features?: FeatureRange } {
+  if (fields['features'] === undefined) return {}
+  const features = toFeatureRange(fields['features'])
+  if (features === undefined) throw invalid('features', 'a range of levels')
+  return { features }
+}
+
 function seat(value: unknown): BrokerSeat {
   const fields = record(value, 'broker')
   return { id: toBrokerId(fields['id'], 'id'), ...address(fields) }
@@ -309,9 +395,43 @@ function settings(value: unknown): ClusterSettings {
   const fields = record(value, 'settings')
   return {
     replicationFactor: positive(fields['replicationFactor'], 'replicationFactor'),
-    deadAfterMs: positive(fields['deadAfterMs'], 'deadAfterMs'),
+    deadAfterMs: toThresholds(fields['deadAfterMs']),
     partitionsPerTopicMax: positive(fields['partitionsPerTopicMax'], 'partitionsPerTopicMax'),
+    // The first version had none.
+    featureLevel: positive(fields['featureLevel'] ?? 1, 'featureLevel'),
   }
+}
+
+function topicChange(fields: Record<string, unknown>): TopicChange {
+  const { growth, growthMax, settings } = fields
+  return {
+    ...(growth === undefined ? {} : { growth: growth === null ? null : parseTopicGrowth(growth) }),
+    ...(growthMax === undefined
+      ? {}
+      : { growthMax: growthMax === null ? null : positive(growthMax, 'growthMax') }),
+    ...(settings === undefined ? {} : { settings: parseSettingsChange(settings) }),
+  }
+}
+
+/** One number is for all types. @throws BrokerError INVALID_REQUEST */
+export function toThresholds(value: unknown): ClusterSettings['deadAfterMs'] {
+  const fields =
+    typeof value === 'number'
+      ? { broker: value, producer: value, consumer: value }
+      : record(value, 'deadAfterMs')
+  return {
+    broker: positive(fields['broker'], 'deadAfterMs'),
+    producer: positive(fields['producer'], 'deadAfterMs'),
+    consumer: positive(fields['consumer'], 'deadAfterMs'),
+  }
+}
+
+function someThresholds(value: unknown): Partial<ClusterSettings['deadAfterMs']> {
+  const fields = record(value, 'deadAfterMs')
+  const given: Partial<Record<ActorType, number>> = {}
+  for (const type of ['broker', 'producer', 'consumer'] as const)
+    if (fields[type] !== undefined) given[type] = positive(fields[type], 'deadAfterMs')
+  return given
 }
 
 function start(value: unknown): ConsumerStart {

@@ -1,4 +1,7 @@
 import type { BrokerId, ConsumerId, GroupId, ProducerId, TopicName } from '@sluice/domain'
+import type { AuditEvent } from './audit-trail.js'
+import type { FeatureRange } from './feature-level.js'
+import type { TopicGrowth } from './topic-growth.js'
 
 /** Where a new consumer begins. */
 export type ConsumerStart = 'earliest' | 'latest' | { readonly time: number }
@@ -17,6 +20,8 @@ export interface BrokerInfo {
   /** Empty: none was named. */
   readonly rack: string
   readonly state: BrokerState
+  /** Feature levels that it can run in; absent until it says so, which the first version never does. */
+  readonly features?: FeatureRange
   readonly createdAt: number
 }
 
@@ -79,6 +84,16 @@ export interface TopicInfo {
   readonly createdAt: number
   /** In the order of their numbers. */
   readonly partitions: readonly PartitionInfo[]
+  /** Messages with a key go to the partitions up to this number, which is the count it was made with. */
+  readonly keyPartitions: number
+  /** Of the partition that is added next; none is used again. */
+  readonly nextNumber: number
+  /** Numbers of partitions that take no messages any more. */
+  readonly closing: readonly number[]
+  /** Absent: what the cluster does. */
+  readonly growth?: TopicGrowth
+  /** Partitions that it may grow to by itself; absent: what the cluster allows. */
+  readonly growthMax?: number
 }
 
 export interface ProducerInfo {
@@ -110,12 +125,21 @@ export interface HealthCheck {
 
 export interface ClusterSettings {
   readonly replicationFactor: number
-  /** Silence after which an actor is dead. Milliseconds. */
-  readonly deadAfterMs: number
+  /** Silence after which an actor of the type is dead. Milliseconds. */
+  readonly deadAfterMs: Readonly<Record<ActorType, number>>
   readonly partitionsPerTopicMax: number
+  /** What the cluster may do; raised only when every broker can. */
+  readonly featureLevel: number
 }
 
-/** What a command touched, as whole rows, to be materialised. */
+/** Something that is gone for good, with what was known of it by its id alone: its health, its replicas. */
+export type Removal =
+  | { readonly kind: 'topic'; readonly name: TopicName }
+  /** `partition` as it was last. */
+  | { readonly kind: 'partition'; readonly groupId: GroupId; readonly partition: PartitionInfo }
+  | { readonly kind: ActorType; readonly id: number }
+
+/** What a command touched, as whole rows, to be materialised. Removals come first. */
 export interface MetadataChanges {
   readonly brokers: readonly BrokerInfo[]
   readonly topics: readonly TopicInfo[]
@@ -125,4 +149,6 @@ export interface MetadataChanges {
   readonly healthChecks: readonly HealthCheck[]
   /** Gone for good, with their rows in the health table. */
   readonly removedBrokers: readonly BrokerId[]
+  readonly auditEvents: readonly AuditEvent[]
+  readonly removed: readonly Removal[]
 }

@@ -1,5 +1,10 @@
 import type { Mark, Seen } from './command.js'
-import type { ActorType, HealthCheck } from './entities.js'
+import type { ActorType, ClusterSettings, HealthCheck } from './entities.js'
+
+/** Rows looked at in one round, those of brokers apart: with more actors a round takes turns among them. */
+const CHECKED_PER_ROUND = 10_000
+
+const TYPES = ['broker', 'producer', 'consumer'] as const
 
 /** When everybody was last active, and who counts as dead. */
 export class HealthTable {
@@ -9,15 +14,23 @@ export class HealthTable {
     consumer: new Map<number, HealthCheck>(),
   }
 
+  readonly #turn = { producer: turnOf(this.#checks.producer), consumer: turnOf(this.#checks.consumer) }
+
   get(type: ActorType, id: number): HealthCheck | undefined {
     return this.#checks[type].get(id)
   }
 
-  /** Brokers first, then producers, then consumers, each in the order they came. */
-  *all(): IterableIterator<HealthCheck> {
-    yield* this.#checks.broker.values()
-    yield* this.#checks.producer.values()
-    yield* this.#checks.consumer.values()
+  /**
+   * Brokers first, then producers, then consumers, each in the order of their ids; only those of `only`, and
+   * only those that follow the row `after`, which need not exist any more.
+   */
+  *all(only?: ActorType, after?: { readonly type: ActorType; readonly id: number }): Generator<HealthCheck> {
+    const from = after === undefined ? 0 : TYPES.indexOf(after.type)
+    for (const [position, type] of TYPES.entries()) {
+      if ((only !== undefined && type !== only) || position < from) continue
+      if (type !== after?.type) yield* this.#checks[type].values()
+      else for (const check of this.#checks[type].values()) if (check.id > after.id) yield check
+    }
   }
 
   put(check: HealthCheck): HealthCheck {
@@ -33,14 +46,28 @@ export class HealthTable {
     return this.put({ type, id, lastSeenAt: at, status: 'alive', since: at, reason: 'registered' })
   }
 
-  /** Last seen never goes back; who is not known is left out. Gives the rows that changed. */
-  seen(type: ActorType, list: readonly Seen[]): readonly HealthCheck[] {
+  /**
+   * Last seen never goes back; who is not known is left out; who was dead is alive again, unless it was
+   * seen too long before `now`. Gives the rows that changed, and which of them are alive again.
+   */
+  seen(
+    type: ActorType,
+    list: readonly Seen[],
+    { now, deadAfterMs }: { readonly now: number; readonly deadAfterMs: number },
+  ): { readonly changed: readonly HealthCheck[]; readonly revived: readonly HealthCheck[] } {
     const changed: HealthCheck[] = []
+    const revived: HealthCheck[] = []
     for (const [id, at] of list) {
       const known = this.get(type, id)
-      if (known !== undefined && at > known.lastSeenAt) changed.push(this.put({ ...known, lastSeenAt: at }))
+      if (known === undefined || at <= known.lastSeenAt) continue
+      const isBack = known.status === 'dead' && now - at <= deadAfterMs
+      const check = isBack
+        ? this.put({ ...known, lastSeenAt: at, status: 'alive', since: now, reason: 'active again' })
+        : this.put({ ...known, lastSeenAt: at })
+      changed.push(check)
+      if (isBack) revived.push(check)
     }
-    return changed
+    return { changed, revived }
   }
 
   /** Gives the rows that changed. */
@@ -54,16 +81,33 @@ export class HealthTable {
     return changed
   }
 
-  /** Actors whose status does not match when they were last seen. */
-  mismatches(now: number, deadAfterMs: number): readonly Mark[] {
+  /**
+   * Actors that are silent for longer than their threshold and still count as alive. Of many producers and
+   * consumers a call looks at some, and the next one at those that follow.
+   */
+  silent(now: number, deadAfterMs: ClusterSettings['deadAfterMs']): readonly Mark[] {
     const marks: Mark[] = []
-    for (const { type, id, status, lastSeenAt } of this.all()) {
+    const look = ({ type, id, status, lastSeenAt }: HealthCheck): void => {
       const silentMs = now - lastSeenAt
-      if (status === 'alive' && silentMs > deadAfterMs)
+      if (status === 'alive' && silentMs > deadAfterMs[type])
         marks.push({ type, id, status: 'dead', reason: `silent for ${silentMs} ms` })
-      else if (status === 'dead' && silentMs <= deadAfterMs)
-        marks.push({ type, id, status: 'alive', reason: 'active again' })
+    }
+    for (const check of this.#checks.broker.values()) look(check)
+    for (const type of ['producer', 'consumer'] as const) {
+      const count = Math.min(CHECKED_PER_ROUND, this.#checks[type].size)
+      for (let i = 0; i < count; i++) {
+        const check = this.#turn[type].next().value
+        if (check !== undefined) look(check)
+      }
     }
     return marks
+  }
+}
+
+/** The values of a map, from the start again after the end; nothing only while the map is empty. */
+function* turnOf(map: ReadonlyMap<number, HealthCheck>): Generator<HealthCheck | undefined, never> {
+  for (;;) {
+    yield* map.values()
+    if (map.size === 0) yield undefined
   }
 }

@@ -1,9 +1,12 @@
+export { AUDIT_KINDS, type AuditEvent, type AuditKind } from './audit-trail.js'
 export {
+  encodeMetadataCommand,
   type Mark,
   type MetadataCommand,
   type MoveOrder,
   parseMetadataCommand,
   type Seen,
+  type TopicChange,
 } from './command.js'
 export type {
   ActorType,
@@ -18,11 +21,12 @@ export type {
   PartitionInfo,
   ProducerInfo,
   ReplicaMove,
+  Removal,
   TopicInfo,
   TopicSettings,
 } from './entities.js'
 export { type BrokerLoad, placeReplicas } from './placement.js'
-export { hasRetention, withSettings } from './topic-settings.js'
+export { hasRetention } from './topic-settings.js'
 export { isHolder, mayHold, wantedReplicas } from './replica-move.js'
 export { DEFAULT_SETTINGS, type MetadataResult, type MetadataSnapshot, MetadataState } from './state.js'
 export { type Layouts, planChanges, type PlanGoal, type PlannedChange } from './balance/planner.js'
@@ -30,3 +34,6 @@ export type { PlanBroker, PlanPartition } from './balance/layout.js'
 export { isLeaving } from './balance/leaving.js'
 export { emptied, MOVE_TIMEOUT_MS, MOVES_AT_ONCE, nextAction, ordersFor } from './balance/next-action.js'
 export { type BalancePlan, isRunning, type PlannedMove, type PlanReason } from './balance/plan.js'
+export { GROWTH_KINDS, type TopicGrowth } from './topic-growth.js'
+export { isClosing, openPartitions } from './topic-partitions.js'
+export { type FeatureRange, FEATURES, FIRST_FEATURES, supports, toFeatureRange } from './feature-level.js'

@@ -11,6 +11,7 @@ import { unreachable } from '@sluice/foundation'
  *               op 3, hold: nothing in a, b          op 4, release: a = from, b = 1 when of this holder only
  *     void    : 5 | ids, 16 bytes each
  *     cursors : 2 | the same without holders, ops 1 and 2 only; read, no longer written
+ *     close   : 16 | nothing
  *
  * Little endian. Many cursor operations share an entry, so that readers cost per turn, not per call.
  */
@@ -21,6 +22,8 @@ export type PartitionCommand =
   | { readonly kind: 'trim'; readonly logStart: number }
   /** What was sent under these ids and is not stored here by now is never stored here. */
   | { readonly kind: 'void'; readonly ids: readonly string[] }
+  /** From here on the partition takes no messages, for good. */
+  | { readonly kind: 'close' }
 
 export type CursorOperation =
   | {
@@ -64,6 +67,7 @@ const TRIM = 3
 const CURSORS = 4
 const VOID = 5
 const ID_BYTES = 16
+const CLOSE = 16
 const GRANT = 1
 const SET = 2
 const HOLD = 3
@@ -145,10 +149,15 @@ export function encodeVoid(ids: readonly string[]): Uint8Array {
   return command
 }
 
+export function encodeClose(): Uint8Array {
+  return Uint8Array.of(CLOSE)
+}
+
 /** @throws BrokerError CORRUPT_BATCH when the bytes are no command; never reads past their end */
 export function decodePartitionCommand(bytes: Uint8Array): PartitionCommand {
   if (bytes.length < 1) throw new BrokerError('CORRUPT_BATCH', 'an empty entry is no partition command')
   if (bytes[0] === APPEND) return { kind: 'append', batch: batchOf(bytes) }
+  if (bytes[0] === CLOSE && bytes.length === 1) return { kind: 'close' }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes[0] === TRIM && bytes.length === TRIM_BYTES)
     return { kind: 'trim', logStart: position(view.getFloat64(1, true)) }
@@ -159,7 +168,7 @@ export function decodePartitionCommand(bytes: Uint8Array): PartitionCommand {
   }
   const hasHolders = bytes[0] === CURSORS
   if ((!hasHolders && bytes[0] !== CURSORS_WITHOUT_HOLDER) || bytes.length < CURSORS_HEADER_BYTES)
-    throw new BrokerError('CORRUPT_BATCH', `partition command of unknown kind ${bytes[0]!}`)
+    throw unreadable(bytes[0]!)
   const count = view.getUint32(1, true)
   const sizeBytes = hasHolders ? OPERATION_BYTES : OPERATION_BYTES_WITHOUT_HOLDER
   if (bytes.length !== CURSORS_HEADER_BYTES + count * sizeBytes)
@@ -194,6 +203,16 @@ function operationOf(
     default:
       throw new BrokerError('CORRUPT_BATCH', `cursor operation of unknown kind ${op}`)
   }
+}
+
+/** A kind never changes its form: what is new has another number. */
+function unreadable(kind: number): BrokerError {
+  return [CURSORS, CURSORS_WITHOUT_HOLDER, TRIM, VOID, CLOSE].includes(kind)
+    ? new BrokerError('CORRUPT_BATCH', `a partition command of kind ${kind} has the wrong size`)
+    : new BrokerError(
+        'UNSUPPORTED_VERSION',
+        `a partition command of kind ${kind}, which this version does not know`,
+      )
 }
 
 function position(value: number): number {

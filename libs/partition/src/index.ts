@@ -4,6 +4,7 @@ export {
   type CursorOperation,
   decodePartitionCommand,
   encodeAppend,
+  encodeClose,
   encodeCursors,
   encodeTrim,
   encodeVoid,

@@ -12,6 +12,7 @@ export type AppendPlan =
   /** Stored already, or on its way in the entry at `index` (0: applied). */
   | { readonly kind: 'duplicate'; readonly baseOffset: number; readonly index: number }
   | { readonly kind: 'stale' }
+  | { readonly kind: 'closed' }
 
 /** What a request was given before. */
 export interface EarlierGrant extends CursorGrant {
@@ -35,6 +36,8 @@ export class LeaderProjection {
   readonly #state: PartitionState
   #nextOffset: number
   #logStart: number
+  /** A close is on its way, or applied. */
+  #isClosed: boolean
   readonly #cursors = new Map<number, Ahead<CursorRow>>()
   readonly #sequences = new Map<bigint, Ahead<SequenceRow>>()
   readonly #runs = new Map<string, { readonly index: number; readonly known: KnownRun }>()
@@ -50,6 +53,7 @@ export class LeaderProjection {
     this.#state = state
     this.#nextOffset = state.nextOffset
     this.#logStart = state.logStart
+    this.#isClosed = state.isClosed
   }
 
   /** Offset of the oldest message kept, once what is on its way is applied. */
@@ -57,13 +61,22 @@ export class LeaderProjection {
     return this.#logStart
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** A close was proposed: nothing may be appended behind it. */
+  closed(): void {
+    this.#isClosed = true
+  }
+
   planAppend(batch: BatchIdentity): AppendPlan {
-    if (batch.producerId < 0n) return { kind: 'append', baseOffset: this.#nextOffset }
+    if (batch.producerId < 0n) return this.#append()
     const ahead = this.#sequences.get(batch.producerId)
     const verdict = judgeSequence(ahead?.row ?? this.#state.sequenceRow(batch.producerId), batch)
     switch (verdict.kind) {
       case 'new':
-        return { kind: 'append', baseOffset: this.#nextOffset }
+        return this.#append()
       case 'duplicate':
         return { kind: 'duplicate', baseOffset: verdict.baseOffset, index: ahead?.index ?? 0 }
       case 'stale':
@@ -149,6 +162,10 @@ export class LeaderProjection {
         this.#sequences.delete(entry.producerId)
     }
     if (done > 0) this.#pending = this.#pending.slice(done)
+  }
+
+  #append(): AppendPlan {
+    return this.#isClosed ? { kind: 'closed' } : { kind: 'append', baseOffset: this.#nextOffset }
   }
 
   #cursorRow(consumerId: number): CursorRow | undefined {

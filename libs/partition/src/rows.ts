@@ -65,6 +65,8 @@ export interface PartitionDelta {
   readonly appliedTerm: number
   readonly nextOffset: number
   readonly logStart: number
+  /** It takes no messages any more. */
+  readonly isClosed?: boolean
   readonly batches: readonly StoredBatch[]
   readonly cursors: readonly CursorRow[]
   readonly sequences: readonly SequenceRow[]
@@ -79,6 +81,8 @@ export interface PartitionSnapshot {
   readonly appliedTerm: number
   readonly nextOffset: number
   readonly logStart: number
+  /** It takes no messages any more. */
+  readonly isClosed?: boolean
   readonly cursors: readonly CursorRow[]
   readonly sequences: readonly SequenceRow[]
   /** The newest batches whose messages can be recognised when they are sent again, oldest first. */

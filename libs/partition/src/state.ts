@@ -14,6 +14,7 @@ export type Applied =
   | { readonly kind: 'cursors'; readonly outcomes: readonly MoveOutcome[] }
   | { readonly kind: 'trimmed'; readonly logStart: number }
   | { readonly kind: 'voided' }
+  | { readonly kind: 'closed' }
 
 /** What a cursor operation was given: [from, to), behind `skipped` deleted messages that it never got. */
 export type MoveOutcome = Pick<CursorOutcome, 'from' | 'to' | 'skipped'>
@@ -27,6 +28,7 @@ export class PartitionState {
   #appliedTerm: number
   #nextOffset: number
   #logStart: number
+  #isClosed: boolean
   readonly #cursors = new Map<number, CursorRow>()
   readonly #sequences = new Map<bigint, SequenceRow>()
   readonly #duplicates = new DuplicateWindow()
@@ -45,6 +47,7 @@ export class PartitionState {
     this.#appliedTerm = snapshot?.appliedTerm ?? 0
     this.#nextOffset = snapshot?.nextOffset ?? 0
     this.#logStart = snapshot?.logStart ?? 0
+    this.#isClosed = snapshot?.isClosed ?? false
     this.#drainedIndex = this.#appliedIndex
     for (const row of snapshot?.cursors ?? []) this.#cursors.set(row.consumerId, row)
     for (const row of snapshot?.sequences ?? []) this.#sequences.set(row.producerId, row)
@@ -63,6 +66,11 @@ export class PartitionState {
   /** Offset of the oldest message kept. */
   get logStart(): number {
     return this.#logStart
+  }
+
+  /** True once it takes no messages any more. */
+  get isClosed(): boolean {
+    return this.#isClosed
   }
 
   /** Bytes of record batches that no delta has taken yet. */
@@ -116,6 +124,9 @@ export class PartitionState {
         return { kind: 'voided' }
       case 'trim':
         return { kind: 'trimmed', logStart: this.#trim(command.logStart) }
+      case 'close':
+        this.#isClosed = true
+        return { kind: 'closed' }
       default:
         return unreachable(command)
     }
@@ -135,6 +146,7 @@ export class PartitionState {
       appliedTerm: this.#appliedTerm,
       nextOffset: this.#nextOffset,
       logStart: this.#logStart,
+      ...(this.#isClosed ? { isClosed: true } : {}),
       // What was deleted before it was written down need not be.
       batches: this.#batches.filter((batch) => batch.lastOffset >= this.#logStart),
       cursors: Array.from(this.#movedCursors, (id) => this.#cursors.get(id)!),
@@ -158,6 +170,7 @@ export class PartitionState {
       appliedTerm: this.#appliedTerm,
       nextOffset: this.#nextOffset,
       logStart: this.#logStart,
+      ...(this.#isClosed ? { isClosed: true } : {}),
       cursors: [...this.#cursors.values()],
       sequences: [...this.#sequences.values()],
     }
@@ -171,6 +184,7 @@ export class PartitionState {
 
   #append(index: number, term: number, bytes: Uint8Array): StoredBatch {
     const header = readBatchHeader(bytes)
+    invariant(!this.#isClosed, `batch at index ${index} comes after the partition was closed`)
     // The leader computed the offset from the very log that leads up to this entry.
     invariant(
       header.baseOffset === this.#nextOffset,

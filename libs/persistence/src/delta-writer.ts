@@ -52,6 +52,11 @@ export async function writeDeltas(
   const { inserts, totals } = gatherBatches(fresh, stored, slice)
   // First of all, so that of two writers of one delta the slower one stops here.
   await writeStates(transaction, fresh, totals)
+  const closed = fresh.flatMap(({ groupId, isClosed }) => (isClosed === true ? [groupId] : []))
+  if (closed.length > 0)
+    await sql`UPDATE partition_state SET closed = true WHERE group_id = ANY(${closed}::integer[])`.execute(
+      transaction,
+    )
   for (const rows of inserts) await rows.insert().execute(transaction)
   await writeRanges(transaction, fresh, stored, slice)
   await writeCursors(transaction, fresh)

@@ -14,6 +14,7 @@ export {
   type StoredMetadata,
 } from './metadata-store.js'
 export { migrate } from './migrations.js'
+export { PartitionRemovals } from './partition-removals.js'
 export { PartitionStore, type StoredPartition } from './partition-store.js'
 export { type PartitionContent, PartitionSnapshots, type RestoredPartition } from './partition-snapshots.js'
 export { type RetentionLimits, retentionStart } from './retention-start.js'

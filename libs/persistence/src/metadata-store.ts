@@ -1,4 +1,4 @@
-import type { ConsumerInfo, MetadataChanges } from '@sluice/metadata'
+import { type ConsumerInfo, isClosing, type MetadataChanges } from '@sluice/metadata'
 import { type RawBuilder, sql, type Transaction } from 'kysely'
 import type { Database } from './database.js'
 import type { Tables } from './tables.js'
@@ -28,6 +28,9 @@ export interface MetadataDelta {
 export class MetadataLostError extends Error {
   override readonly name = 'MetadataLostError'
 }
+
+/** Rows of the audit trail; the oldest go. */
+const AUDIT_EVENTS_MAX = 100_000
 
 /** The cluster's metadata in PostgreSQL: one snapshot to start from, and tables to look at. */
 export class MetadataStore {
@@ -114,6 +117,7 @@ async function advance(transaction: Transaction<Tables>, delta: MetadataDelta): 
 }
 
 async function writeChanges(transaction: Transaction<Tables>, changes: MetadataChanges): Promise<void> {
+  await writeRemovals(transaction, changes.removed)
   const partitions = [
     ...changes.topics.flatMap((topic) => topic.partitions),
     // Those of a topic that grew are listed by themselves.
@@ -149,6 +153,10 @@ async function writeChanges(transaction: Transaction<Tables>, changes: MetadataC
       retention_ms: topic.settings.retentionMs ?? null,
       retention_bytes: topic.settings.retentionBytes ?? null,
       retention_messages: topic.settings.retentionMessages ?? null,
+      key_partitions: topic.keyPartitions,
+      growth: topic.growth?.by ?? null,
+      growth_limit: topic.growth === undefined || topic.growth.by === 'off' ? null : topic.growth.limit,
+      growth_max: topic.growthMax ?? null,
       created_at: topic.createdAt,
     })),
   })
@@ -162,6 +170,13 @@ async function writeChanges(transaction: Transaction<Tables>, changes: MetadataC
       created_at: createdAt,
     })),
   })
+  for (const topic of changes.topics) {
+    const closing = topic.partitions.filter(({ number }) => isClosing(topic, number))
+    if (closing.length > 0)
+      await sql`UPDATE partitions SET closing = true WHERE group_id = ANY(${closing.map(({ groupId }) => groupId)}::integer[])`.execute(
+        transaction,
+      )
+  }
   await writeReplicas(transaction, new Map(partitions.map(({ groupId, replicas }) => [groupId, replicas])))
   await upsert(transaction, 'producers', {
     key: ['id'],
@@ -179,6 +194,50 @@ async function writeChanges(transaction: Transaction<Tables>, changes: MetadataC
       reason,
     })),
   })
+  await writeAuditEvents(transaction, changes.auditEvents)
+}
+
+async function writeRemovals(
+  transaction: Transaction<Tables>,
+  removed: MetadataChanges['removed'],
+): Promise<void> {
+  const names: string[] = []
+  const groups: number[] = []
+  const actors = { broker: [] as number[], producer: [] as number[], consumer: [] as number[] }
+  for (const removal of removed)
+    if (removal.kind === 'topic') names.push(removal.name)
+    else if (removal.kind === 'partition') groups.push(removal.groupId)
+    else actors[removal.kind].push(removal.id)
+  if (names.length > 0) await transaction.deleteFrom('topics').where('name', 'in', names).execute()
+  if (groups.length > 0)
+    for (const table of ['replicas', 'partitions'] as const)
+      await sql`DELETE FROM ${sql.table(table)} WHERE group_id = ANY(${groups}::integer[])`.execute(
+        transaction,
+      )
+  for (const type of ['broker', 'producer', 'consumer'] as const) {
+    if (actors[type].length === 0) continue
+    const ids = sql`${actors[type]}::bigint[]`
+    await sql`DELETE FROM ${sql.table(`${type}s`)} WHERE id = ANY(${ids})`.execute(transaction)
+    await sql`DELETE FROM health_checks WHERE actor_type = ${type} AND actor_id = ANY(${ids})`.execute(
+      transaction,
+    )
+  }
+}
+
+async function writeAuditEvents(
+  transaction: Transaction<Tables>,
+  events: MetadataChanges['auditEvents'],
+): Promise<void> {
+  const newest = events.at(-1)
+  if (newest === undefined) return
+  await upsert(transaction, 'audit_events', {
+    key: ['id'],
+    rows: events.map(({ id, at, kind, subject, reason }) => ({ id, at, kind, subject, reason })),
+  })
+  await transaction
+    .deleteFrom('audit_events')
+    .where('id', '<=', newest.id - AUDIT_EVENTS_MAX)
+    .execute()
 }
 
 function consumerRow({
@@ -222,7 +281,10 @@ async function writeReplicas(
 async function upsert<Name extends keyof Tables>(
   transaction: Transaction<Tables>,
   table: Name,
-  change: { readonly key: readonly (keyof Tables[Name] & string)[]; readonly rows: readonly Tables[Name][] },
+  change: {
+    readonly key: readonly (keyof Tables[Name] & string)[]
+    readonly rows: readonly Partial<Tables[Name]>[]
+  },
 ): Promise<void> {
   // One statement may not touch a row twice.
   const last = new Map(change.rows.map((row) => [JSON.stringify(change.key.map((name) => row[name])), row]))
@@ -232,10 +294,11 @@ async function upsert<Name extends keyof Tables>(
   const columns = Object.keys(first as object).filter(
     (name) => !(change.key as readonly string[]).includes(name),
   )
+  const names = sql.join(Object.keys(first as object).map((name) => sql.id(name)))
   const set: RawBuilder<unknown>[] = columns.map((name) => sql`${sql.id(name)} = excluded.${sql.id(name)}`)
   await sql`
-    INSERT INTO ${sql.table(table)}
-    SELECT * FROM jsonb_populate_recordset(NULL::${sql.table(table)}, ${JSON.stringify(rows)}::jsonb)
+    INSERT INTO ${sql.table(table)} (${names})
+    SELECT ${names} FROM jsonb_populate_recordset(NULL::${sql.table(table)}, ${JSON.stringify(rows)}::jsonb)
     ON CONFLICT (${sql.join(change.key.map((name) => sql.id(name)))}) DO UPDATE SET ${sql.join(set)}`.execute(
     transaction,
   )

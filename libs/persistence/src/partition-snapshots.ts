@@ -146,6 +146,17 @@ function deltaOf(
   previousIndex: number,
   batches: readonly StoredBatch[],
 ): PartitionDelta {
-  const { appliedIndex, appliedTerm, nextOffset, cursors, sequences } = state
-  return { ...base, previousIndex, appliedIndex, appliedTerm, nextOffset, batches, cursors, sequences }
+  const { appliedIndex, appliedTerm, nextOffset, isClosed, cursors, sequences } = state
+  const closed = isClosed === true ? { isClosed } : {}
+  return {
+    ...base,
+    ...closed,
+    previousIndex,
+    appliedIndex,
+    appliedTerm,
+    nextOffset,
+    batches,
+    cursors,
+    sequences,
+  }
 }

@@ -40,6 +40,21 @@ export class PartitionStore {
     return new Map(rows.map((row) => [row.group_id, row.applied_index]))
   }
 
+  /** What partitions start from, by group; those of which nothing was materialised are left out. */
+  async loadAll(db: Database, groupIds: readonly number[]): Promise<ReadonlyMap<number, StoredPartition>> {
+    // New ones have nothing: that is found out for all of them at once.
+    const { rows } = await sql<{ group_id: number }>`
+      SELECT group_id FROM partition_state WHERE group_id = ANY(${groupIds}::integer[])`.execute(db)
+    const found = new Map<number, StoredPartition>()
+    await Promise.all(
+      rows.map(async ({ group_id }) => {
+        const stored = await this.load(db, group_id)
+        if (stored !== undefined) found.set(group_id, stored)
+      }),
+    )
+    return found
+  }
+
   /** What the partition starts from; undefined when nothing of it was materialised. */
   async load(db: Database, groupId: number): Promise<StoredPartition | undefined> {
     // One snapshot of the database for all reads, whatever is written meanwhile.
@@ -54,6 +69,7 @@ export class PartitionStore {
             'applied_term',
             'next_offset',
             'log_start',
+            'closed',
             'configuration',
             'log_configuration',
           ])
@@ -80,6 +96,7 @@ export class PartitionStore {
           appliedTerm: state.applied_term,
           nextOffset: state.next_offset,
           logStart: state.log_start,
+          ...(state.closed ? { isClosed: true } : {}),
           ...(state.configuration === null ? {} : { configuration: state.configuration }),
           ...(state.log_configuration === null ? {} : { logConfiguration: state.log_configuration }),
           cursors: cursors.map((row) => ({

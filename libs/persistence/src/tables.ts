@@ -29,6 +29,7 @@ export interface Tables {
     applied_term: number
     next_offset: number
     log_start: number
+    closed: boolean
     latest_timestamp: number | null
     end_bytes: number
     slice: number | null
@@ -36,6 +37,7 @@ export interface Tables {
     log_configuration: Buffer | null
   }
   dropped_replicas: { group_id: number; move_id: number }
+  removed_groups: { group_id: number }
   consumer_cursors: {
     group_id: number
     consumer_id: number
@@ -72,12 +74,23 @@ export interface Tables {
     name: string
     replication_factor: number
     partition_count: number
+    key_partitions: number
+    growth: string | null
+    growth_limit: number | null
+    growth_max: number | null
     created_at: number
     retention_ms: number | null
     retention_bytes: number | null
     retention_messages: number | null
   }
-  partitions: { group_id: number; topic: string; number: number; name: string; created_at: number }
+  partitions: {
+    group_id: number
+    topic: string
+    number: number
+    name: string
+    closing: boolean
+    created_at: number
+  }
   replicas: { group_id: number; broker_id: number; position: number }
   producers: { id: number; topic: string; created_at: number }
   consumers: {
@@ -97,6 +110,7 @@ export interface Tables {
     since: number
     reason: string
   }
+  audit_events: { id: number; at: number; kind: string; subject: string; reason: string }
   messages: {
     topic: string
     partition: string

@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => database.drop())
 
 beforeEach(async () => {
-  await sql`TRUNCATE metadata_state, brokers, topics, partitions, replicas, producers, consumers, health_checks`.execute(
+  await sql`TRUNCATE metadata_state, brokers, topics, partitions, replicas, producers, consumers, health_checks, audit_events`.execute(
     database.db,
   )
 })
@@ -64,6 +64,10 @@ test('the tables show what the commands led to, and the snapshot gives the state
       name: 'orders',
       replication_factor: 3,
       partition_count: 3,
+      key_partitions: 2,
+      growth: null,
+      growth_limit: null,
+      growth_max: null,
       created_at: at,
       retention_ms: null,
       retention_bytes: null,
@@ -124,6 +128,8 @@ test('the changes of many commands go in one call, the last of several for one r
     consumers: all.flatMap((change) => change.consumers),
     healthChecks: all.flatMap((change) => change.healthChecks),
     removedBrokers: [],
+    auditEvents: all.flatMap((change) => change.auditEvents),
+    removed: all.flatMap((change) => change.removed),
   }
   await store.materialise(database.db, { appliedIndex: 6, appliedTerm: 1, changes })
   expect(await store.load(database.db)).toBeUndefined()
@@ -145,6 +151,78 @@ test('a broker that is removed is gone from the tables, with its health', async 
     { id: 1, rack: '', state: 'active' },
   ])
   expect(await countOf('health_checks')).toBe(1)
+})
+
+test('what is deleted leaves the tables, before a topic of the same name comes into them', async () => {
+  const state = new MetadataState()
+  const all = commands.map((command) => state.apply(state.version + 1, command).changes)
+  for (const [i, changes] of all.entries())
+    await store.materialise(database.db, { appliedIndex: i + 1, appliedTerm: 1, changes })
+  const { changes: gone } = state.apply(7, { kind: 'delete-topic', at, topic: 'orders' })
+  const { changes: anew } = state.apply(8, { kind: 'register-producer', at, topic: 'orders' })
+  const changes = { ...anew, removed: gone.removed }
+  await store.materialise(database.db, { appliedIndex: 8, appliedTerm: 1, changes })
+  const partitions = await database.db.selectFrom('partitions').select(['group_id', 'name']).execute()
+  expect(partitions).toEqual([{ group_id: 5, name: 'orders.1' }])
+  expect(await countOf('replicas')).toBe(3)
+  expect(await database.db.selectFrom('producers').select('id').execute()).toEqual([{ id: 2 }])
+  expect(await countOf('consumers')).toBe(0)
+  const checks = await database.db.selectFrom('health_checks').select(['actor_type', 'actor_id']).execute()
+  expect(checks.filter(({ actor_type }) => actor_type !== 'broker')).toEqual([
+    { actor_type: 'producer', actor_id: 2 },
+  ])
+  const { changes: last } = state.apply(9, { kind: 'delete-topic', at, topic: 'orders' })
+  await store.materialise(database.db, { appliedIndex: 9, appliedTerm: 1, changes: last })
+  for (const table of ['topics', 'partitions', 'replicas', 'producers']) expect(await countOf(table)).toBe(0)
+})
+
+test('partitions that are closing, and what a topic does, are in SQL', async () => {
+  const state = new MetadataState()
+  const all = commands.map((command) => state.apply(state.version + 1, command).changes)
+  for (const [i, changes] of all.entries())
+    await store.materialise(database.db, { appliedIndex: i + 1, appliedTerm: 1, changes })
+  const { changes: altered } = state.apply(7, {
+    kind: 'alter-topic',
+    at,
+    topic: 'orders',
+    growth: { by: 'bytes', limit: 9 },
+    growthMax: 4,
+  })
+  const { changes: closed } = state.apply(8, { kind: 'close-partition', at, topic: 'orders' })
+  await store.materialise(database.db, { appliedIndex: 7, appliedTerm: 1, changes: altered })
+  await store.materialise(database.db, { appliedIndex: 8, appliedTerm: 1, changes: closed })
+  expect(await database.db.selectFrom('topics').selectAll().executeTakeFirst()).toMatchObject({
+    growth: 'bytes',
+    growth_limit: 9,
+    growth_max: 4,
+  })
+  const partitions = database.db.selectFrom('partitions').select(['name', 'closing']).orderBy('name')
+  expect(await partitions.execute()).toEqual([
+    { name: 'orders.1', closing: false },
+    { name: 'orders.2', closing: false },
+    { name: 'orders.3', closing: true },
+  ])
+})
+
+test('the audit trail in SQL is that of the state, and keeps the newest 100,000 events', async () => {
+  const state = new MetadataState()
+  const eventsOf = (command: MetadataCommand) => state.apply(state.version + 1, command).changes.auditEvents
+  const auditEvents = commands.flatMap(eventsOf)
+  const changes = { ...state.apply(7, commands[0]!).changes, auditEvents }
+  await store.materialise(database.db, { appliedIndex: 6, appliedTerm: 1, changes })
+  // Once more, as after a crash between the tables and the log.
+  await store.materialise(database.db, { appliedIndex: 7, appliedTerm: 1, changes })
+  const rows = database.db.selectFrom('audit_events').selectAll().orderBy('id')
+  expect(await rows.execute()).toEqual([...state.auditEvents()])
+  expect(await rows.execute()).toHaveLength(3)
+
+  const late = { ...auditEvents[0]!, id: 100_002 }
+  await store.materialise(database.db, {
+    appliedIndex: 8,
+    appliedTerm: 1,
+    changes: { ...changes, auditEvents: [late] },
+  })
+  expect((await rows.execute()).map(({ id }) => id)).toEqual([3, 100_002])
 })
 
 test('the tables never go back, and a snapshot keeps the index it was taken at', async () => {
@@ -176,6 +254,8 @@ test('tables that are behind what was written before are found out, and written 
     consumers: [],
     healthChecks: [],
     removedBrokers: [],
+    auditEvents: [],
+    removed: [],
   }
   const broker = {
     id: 7 as BrokerId,

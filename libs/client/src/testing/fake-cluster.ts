@@ -1,3 +1,4 @@
+import { DEFAULT_SETTINGS } from '@sluice/metadata'
 import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import type { BrokerAddress } from '../broker-address.js'
@@ -52,7 +53,7 @@ export class FakeCluster {
         port,
         uuid: `uuid-${id}`,
       })),
-      settings: { replicationFactor: 3, deadAfterMs: 300_000, partitionsPerTopicMax: 100 },
+      settings: { ...DEFAULT_SETTINGS, partitionsPerTopicMax: 100 },
     })
     return cluster
   }

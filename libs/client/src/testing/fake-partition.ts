@@ -31,6 +31,7 @@ import {
   batchOf,
   type CursorOperation,
   encodeAppend,
+  encodeClose,
   encodeCursors,
   encodeTrim,
   encodeVoid,
@@ -108,6 +109,11 @@ export class FakePartition {
     this.#state.apply(++this.#index, 1, encodeTrim(logStart))
   }
 
+  /** Takes no messages any more, as its log says. */
+  closeForGood(): void {
+    this.#state.apply(++this.#index, 1, encodeClose())
+  }
+
   /** Lets those go who wait for messages. */
   close(): void {
     for (const wake of this.#waiters) wake()
@@ -118,6 +124,11 @@ export class FakePartition {
     const plan = new LeaderProjection(this.#state).planAppend(header)
     if (plan.kind === 'stale')
       throw new BrokerError('STALE_SEQUENCE', 'a newer batch is stored', {
+        component: 'broker',
+        outcome: 'no',
+      })
+    if (plan.kind === 'closed')
+      throw new BrokerError('PARTITION_CLOSED', 'it takes no messages', {
         component: 'broker',
         outcome: 'no',
       })

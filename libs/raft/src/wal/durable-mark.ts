@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { crc32c } from '@node-rs/crc32'
+import { crc32 } from 'node:zlib'
 import type { WalFile, WalFiles } from './files.js'
 
 /*
- * The file, little endian: magic u32 | crc32c u32 over what follows | lsn f64 | node uuid 16 bytes.
+ * The file, little endian: magic u32 | crc32 u32 over what follows | lsn f64 | node uuid 16 bytes.
  */
 const FILE_NAME = 'wal-durable'
 const MAGIC = 0x4b_52_4d_57
@@ -49,7 +49,7 @@ export class DurableMark {
     const bytes = Buffer.alloc(MARK_BYTES)
     const length = await this.#file.read(bytes, 0)
     const isWhole = length === MARK_BYTES && bytes.readUInt32LE(0) === MAGIC
-    if (!isWhole || bytes.readUInt32LE(4) !== crc32c(bytes.subarray(HEAD_BYTES))) return 0
+    if (!isWhole || bytes.readUInt32LE(4) !== crc32(bytes.subarray(HEAD_BYTES))) return 0
     const isOurs = bytes
       .subarray(MARK_BYTES - UUID_BYTES)
       .equals(this.#mark.subarray(MARK_BYTES - UUID_BYTES))
@@ -73,7 +73,7 @@ export class DurableMark {
       for (let written = -1; written !== this.#lsn;) {
         written = this.#lsn
         this.#mark.writeDoubleLE(written, HEAD_BYTES)
-        this.#mark.writeUInt32LE(crc32c(this.#mark.subarray(HEAD_BYTES)), 4)
+        this.#mark.writeUInt32LE(crc32(this.#mark.subarray(HEAD_BYTES)), 4)
         await this.#file?.write(this.#mark, 0)
       }
     } catch {

@@ -1,0 +1,30 @@
+/** Feature levels that a build can run in. */
+export interface FeatureRange {
+  readonly min: number
+  readonly max: number
+}
+
+/**
+ * The feature levels of this build. A cluster is at one level; what came with a higher one is refused until
+ * every broker can do it and an operator has raised the level, so that until then a broker can go back to the
+ * version before. Level 1 is the first version.
+ */
+export const FEATURES: FeatureRange = { min: 1, max: 2 }
+
+/** What a broker says that it can; one that says nothing is of the first version. */
+export const FIRST_FEATURES: FeatureRange = { min: 1, max: 1 }
+
+export function supports({ min, max }: FeatureRange, level: number): boolean {
+  return min <= level && level <= max
+}
+
+/** Undefined unless the value is a range of levels. */
+export function toFeatureRange(value: unknown): FeatureRange | undefined {
+  const { min, max } = (value ?? {}) as Record<string, unknown>
+  if (!isLevel(min) || !isLevel(max) || min > max) return undefined
+  return { min, max }
+}
+
+function isLevel(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1
+}

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { decodeJson, encodeJson, errorBody, RpcMethod } from '@sluice/contracts'
+import { CLUSTER_PROTOCOL, decodeJson, encodeJson, errorBody, RpcMethod } from '@sluice/contracts'
 import { BrokerError, toBrokerId } from '@sluice/domain'
 import { Closers, entropy, messageOf, systemClock } from '@sluice/foundation'
 import { FEATURES } from '@sluice/metadata'
@@ -232,6 +232,7 @@ export class Broker implements Service {
       nodeUuid,
       brokerId: brokerId === 0 ? null : brokerId,
       state: this.#member === undefined ? 'waiting' : 'serving',
+      protocol: CLUSTER_PROTOCOL,
       groups: this.#member?.replicas.size ?? 0,
       features: FEATURES,
     }

@@ -1,4 +1,5 @@
 import { addressText, type ClusterClient, type NodeCalls } from '@sluice/client'
+import { CLUSTER_PROTOCOL } from '@sluice/contracts'
 import { type BrokerId, BrokerError, toBrokerId } from '@sluice/domain'
 import { type Clock, delay } from '@sluice/foundation'
 import { type BrokerInfo, type FeatureRange, supports } from '@sluice/metadata'
@@ -42,7 +43,7 @@ export class BrokerAdmission {
     address: { readonly host: string; readonly port: number },
   ): Promise<BrokerId> {
     const { metadata } = this.#cluster
-    const { clusterId, nodeUuid, state, features } = await node.info()
+    const { clusterId, nodeUuid, brokerId: knownAs, state, protocol, features } = await node.info()
     await metadata.refresh()
     const own = metadata.state.clusterId
     if (clusterId !== '' && clusterId !== own)
@@ -50,7 +51,20 @@ export class BrokerAdmission {
         component: 'broker',
         outcome: 'no',
       })
-    const member = this.#member(nodeUuid)
+    if (protocol !== CLUSTER_PROTOCOL)
+      throw new BrokerError(
+        'BROKER_REFUSED',
+        `${addressText(address)} speaks version ${protocol} of the brokers' protocol, this cluster version ${CLUSTER_PROTOCOL}`,
+        { component: 'broker', outcome: 'no' },
+      )
+    const member = this.#member(nodeUuid) ?? this.#founder(knownAs, clusterId)
+    // Its log and votes are of a place that it has lost for good.
+    if (member === undefined && clusterId !== '')
+      throw new BrokerError(
+        'BROKER_REFUSED',
+        `${addressText(address)} was broker ${knownAs} of this cluster and was removed: it needs an empty data directory`,
+        { component: 'broker', outcome: 'no' },
+      )
     if (member !== undefined && state === 'serving')
       throw new BrokerError('BROKER_EXISTS', `${addressText(address)} is broker ${member.id} already`, {
         outcome: 'no',
@@ -108,6 +122,13 @@ export class BrokerAdmission {
         await delay(JOIN_RETRY_MS * attempt)
       }
     }
+  }
+
+  /** One that has not said yet which directory it has. */
+  #founder(brokerId: number | null, clusterId: string): BrokerInfo | undefined {
+    const broker =
+      brokerId === null || clusterId === '' ? undefined : this.#cluster.metadata.state.broker(brokerId)
+    return broker?.uuid === '' ? broker : undefined
   }
 
   #member(uuid: string): BrokerInfo | undefined {

@@ -338,7 +338,7 @@ describe('POST /broker', () => {
       clusterId: '',
       nodeUuid: 'uuid-new',
       brokerId: null,
-      version: '0.1.0',
+      protocol: 1,
       state: 'waiting',
       features: FEATURES,
       groups: 0,
@@ -425,6 +425,40 @@ describe('POST /broker', () => {
       body: { code: 'BROKER_REFUSED', field: 'port', outcome: 'no' },
     })
     expect(brokerCount()).toBe(3)
+  })
+
+  test('a broker of another version is refused, nothing changed', async () => {
+    info['protocol'] = 2
+    const answer = await running.call('POST', '/broker', { port: node.port })
+    expect(answer).toMatchObject({
+      status: 409,
+      body: { code: 'BROKER_REFUSED', field: 'port', outcome: 'no' },
+    })
+    expect(answer.body['message']).toContain('version 2')
+    expect(brokerCount()).toBe(3)
+  })
+
+  test('a broker that was removed is refused until its directory is empty, nothing changed', async () => {
+    info = { ...info, clusterId: running.cluster.clusterId, brokerId: 9, state: 'serving' }
+    const answer = await running.call('POST', '/broker', { port: node.port })
+    expect(answer).toMatchObject({
+      status: 409,
+      body: { code: 'BROKER_REFUSED', field: 'port', outcome: 'no' },
+    })
+    expect(answer.body['message']).toContain('empty data directory')
+    expect([brokerCount(), joins]).toEqual([3, []])
+  })
+
+  test('an empty disk at the address of a broker is refused, nothing changed', async () => {
+    await running.call('POST', '/broker', { port: node.port })
+    info['nodeUuid'] = 'uuid-of-an-empty-disk'
+    const answer = await running.call('POST', '/broker', { port: node.port })
+    expect(answer).toMatchObject({
+      status: 409,
+      body: { code: 'BROKER_REFUSED', field: 'port', outcome: 'no' },
+    })
+    expect(answer.body['message']).toContain('broker 4')
+    expect([brokerCount(), joins.length]).toEqual([4, 1])
   })
 
   test('a broker of this cluster exists already', async () => {

@@ -14,6 +14,8 @@ export interface NodeInfo {
   readonly state: 'waiting' | 'serving'
   /** Feature levels that it can run in; the first version says nothing. */
   readonly features: FeatureRange
+  /** What it speaks; see `CLUSTER_PROTOCOL`. */
+  readonly protocol: number
 }
 
 export interface NodeJoin {
@@ -46,7 +48,7 @@ export class NodeCalls {
   /** @throws BrokerError BROKER_UNREACHABLE when nothing answers, BROKER_REFUSED when it is no broker */
   async info(): Promise<NodeInfo> {
     const json = await this.#ask(RpcMethod.NODE_INFO, new Uint8Array(0))
-    const { clusterId, nodeUuid, brokerId, state, features } = (
+    const { clusterId, nodeUuid, brokerId, state, protocol, features } = (
       typeof json === 'object' && json !== null ? json : {}
     ) as Record<string, unknown>
     if (
@@ -54,12 +56,20 @@ export class NodeCalls {
       typeof nodeUuid !== 'string' ||
       nodeUuid === '' ||
       (brokerId !== null && typeof brokerId !== 'number') ||
-      (state !== 'waiting' && state !== 'serving')
+      (state !== 'waiting' && state !== 'serving') ||
+      typeof protocol !== 'number'
     )
       throw new BrokerError('BROKER_REFUSED', `what answers at ${addressText(this.#address)} is no broker`, {
         outcome: 'no',
       })
-    return { clusterId, nodeUuid, brokerId, state, features: toFeatureRange(features) ?? FIRST_FEATURES }
+    return {
+      clusterId,
+      nodeUuid,
+      brokerId,
+      state,
+      protocol,
+      features: toFeatureRange(features) ?? FIRST_FEATURES,
+    }
   }
 
   /** Tells a waiting broker its place in the cluster; telling it again changes nothing. */

@@ -86,6 +86,6 @@ export {
   type RebalanceRequest,
   type RemoveBrokerRequest,
 } from './rebalance-requests.js'
-export { RpcMethod } from './rpc-method.js'
+export { CLUSTER_PROTOCOL, RpcMethod } from './rpc-method.js'
 export { SCHEMAS } from './schemas.js'
 export { type AlterTopicRequest, parseAlterTopic, type TopicChangeRequest } from './topic-change.js'

@@ -22,3 +22,6 @@ export const RpcMethod = {
   RAFT: 30,
 } as const
 export type RpcMethod = (typeof RpcMethod)[keyof typeof RpcMethod]
+
+/** Of the calls and of the metadata's commands: a broker of another one cannot be added. */
+export const CLUSTER_PROTOCOL = 1

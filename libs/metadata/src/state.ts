@@ -371,9 +371,14 @@ export class MetadataState {
 
   #addBroker(command: Extract<MetadataCommand, { kind: 'add-broker' }>): Outcome {
     for (const known of this.#brokers.values()) {
-      const same = known.uuid !== '' && known.uuid === command.uuid
-      if (same || (known.host === command.host && known.port === command.port))
+      if (known.uuid !== '' && known.uuid === command.uuid)
         return refused('BROKER_EXISTS', `broker ${known.id} is part of the cluster already`, 'port')
+      if (known.host === command.host && known.port === command.port)
+        return refused(
+          'BROKER_REFUSED',
+          `broker ${known.id} is at ${known.host}:${known.port}, with another data directory: give it its own back, or remove broker ${known.id} first`,
+          'port',
+        )
     }
     const { host, port, uuid, features, at } = command
     const misfit = this.#misfit(features)

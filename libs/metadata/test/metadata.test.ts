@@ -195,7 +195,7 @@ describe('brokers', () => {
     const add: MetadataCommand = { kind: 'add-broker', at: AT, host: 'h', port: 7104, uuid: 'u4' }
     expect(next(state, add)).toEqual({ brokerId: 4 })
     expect(next(state, { ...add, port: 9999 })).toMatchObject({ error: { code: 'BROKER_EXISTS' } })
-    expect(next(state, { ...add, uuid: 'u5' })).toMatchObject({ error: { code: 'BROKER_EXISTS' } })
+    expect(next(state, { ...add, uuid: 'u5' })).toMatchObject({ error: { code: 'BROKER_REFUSED' } })
   })
 
   test('may move, but not come back with another data directory', () => {

@@ -119,6 +119,7 @@ export class FakeCluster {
           nodeUuid: `uuid-${brokerId}`,
           brokerId,
           version: '0.1.0',
+          protocol: 1,
           state: 'serving',
           groups: 0,
           led: 0,

@@ -8,10 +8,12 @@ export interface Answer {
 /** A plain client of the public API: no retries, one keep-alive pool, JSON both ways. */
 export class Api {
   readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 64 })
-  readonly #port: number
+  readonly #ports: readonly number[]
+  #turn = 0
 
-  constructor(port: number) {
-    this.#port = port
+  /** @param ports of load balancers that calls go to in turn, so that the next try is at another one */
+  constructor(...ports: readonly number[]) {
+    this.#ports = ports
   }
 
   post(path: string, body: unknown): Promise<Answer> {
@@ -32,7 +34,7 @@ export class Api {
       const request = http.request(
         {
           host: '127.0.0.1',
-          port: this.#port,
+          port: this.#ports[this.#turn++ % this.#ports.length],
           agent: this.#agent,
           method,
           path,

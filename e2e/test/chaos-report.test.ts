@@ -21,7 +21,6 @@ const RESULT: RunResult = {
   },
   violations: [],
   notes: ['broker 2 refuses its log'],
-  hasMessageIds: false,
 }
 
 describe('gaps', () => {

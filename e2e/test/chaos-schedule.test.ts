@@ -9,7 +9,7 @@ function plan(seed: number, kinds: readonly FaultKind[] = ALL_FAULT_KINDS): read
   return planEpisodes({
     random: new SeededRandom(seed),
     brokerCount: 5,
-    readManagerCount: 2,
+    copies: 2,
     kinds,
     durationMs: 600_000,
   })

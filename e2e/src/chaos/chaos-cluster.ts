@@ -5,6 +5,7 @@ import path from 'node:path'
 import type { Random } from '@sluice/foundation'
 import { Api } from '../api.js'
 import { type ClusterProcess, LocalCluster, until } from '../local-cluster.js'
+import { shiftClock } from './broker-clock.js'
 import { BrokerLog } from './broker-log.js'
 import { Databases } from './databases.js'
 import { LinkProxy } from './link-proxy.js'
@@ -30,7 +31,10 @@ export interface BrokerStatus {
   }[]
 }
 
+/** Read managers, write managers and load balancers: so many of each. */
+export const COPIES = 2
 const PRELOAD = new URL('preload.js', import.meta.url)
+export const FRONT_KINDS = ['write-manager', 'read-manager', 'load-balancer'] as const
 const GONE_LIMIT_MS = 20_000
 const SMALL_DISK_LIMIT_MS = 30_000
 
@@ -42,6 +46,8 @@ export class ChaosCluster {
   readonly disk: SmallDisk | undefined
   readonly #directory: string
   readonly #cluster: LocalCluster
+  readonly #ports: readonly number[]
+  readonly #leapt = new Map<number, number>()
 
   private constructor(parts: {
     readonly brokerIds: readonly number[]
@@ -56,6 +62,10 @@ export class ChaosCluster {
     this.links = parts.links
     this.#directory = parts.directory
     this.#cluster = parts.cluster
+    this.#ports = parts.cluster
+      .processes()
+      .filter(({ kind }) => kind === 'load-balancer')
+      .map(({ port }) => port)
     this.disk = parts.hasSmallDisk ? new SmallDisk(this.#brokerDirectory(this.brokerIds.length)) : undefined
   }
 
@@ -77,7 +87,11 @@ export class ChaosCluster {
         CHAOS_LINKS: links.table,
         CHAOS_MUTANT: mutant,
       }
-      const local = await LocalCluster.start({ brokers, env })
+      const local = await LocalCluster.start({
+        brokers,
+        args: ['--write-managers', String(COPIES), '--load-balancers', String(COPIES)],
+        env,
+      })
       cluster = new ChaosCluster({ brokerIds, directory, databases, links, cluster: local, hasSmallDisk })
       await cluster.#moveToSmallDisk()
       return cluster
@@ -91,8 +105,9 @@ export class ChaosCluster {
     }
   }
 
-  get port(): number {
-    return this.#cluster.port
+  /** Of the load balancers. */
+  get ports(): readonly number[] {
+    return this.#ports
   }
 
   /** What the supervisor and its processes said last. */
@@ -132,6 +147,13 @@ export class ChaosCluster {
     await rm(this.#gate(id), { force: true })
   }
 
+  /** Moves a broker's clocks; what its monotonic clock has leapt is never taken back. */
+  moveClock(id: number, { wallMs, leapMs = 0 }: { readonly wallMs: number; readonly leapMs?: number }): void {
+    const monotonicMs = (this.#leapt.get(id) ?? 0) + leapMs
+    this.#leapt.set(id, monotonicMs)
+    shiftClock(path.join(this.#directory, `broker-${id}.clock`), { wallMs, monotonicMs })
+  }
+
   log(brokerId: number): BrokerLog {
     return new BrokerLog(this.#brokerDirectory(brokerId))
   }
@@ -154,10 +176,7 @@ export class ChaosCluster {
   async untilReady(limitMs: number): Promise<readonly string[]> {
     const wanted = [
       ...this.brokerIds.map((id) => ({ kind: 'broker', id })),
-      { kind: 'write-manager', id: 1 },
-      { kind: 'read-manager', id: 1 },
-      { kind: 'read-manager', id: 2 },
-      { kind: 'load-balancer', id: 1 },
+      ...FRONT_KINDS.flatMap((kind) => Array.from({ length: COPIES }, (_, i) => ({ kind, id: i + 1 }))),
     ]
     const end = performance.now() + limitMs
     const missing = await Promise.all(

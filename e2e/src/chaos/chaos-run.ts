@@ -1,5 +1,5 @@
 import { delay, messageOf, SeededRandom } from '@sluice/foundation'
-import { ChaosCluster } from './chaos-cluster.js'
+import { ChaosCluster, COPIES } from './chaos-cluster.js'
 import { checkEverything } from './check-everything.js'
 import { awaitConvergence, awaitMetadata, drain } from './drain.js'
 import { ALL_FAULT_KINDS, type FaultKind, faultText, parseFaultKinds } from './fault.js'
@@ -18,7 +18,6 @@ const CONVERGENCE_LIMIT_MS = 45_000
 /** For the same when it is known already that something does not come back. */
 const HOPELESS_LIMIT_MS = 8_000
 const REPLICATION_FACTOR = 3
-const READ_MANAGERS = 2
 
 /** One run of the suite: load, faults, healing, and then the checks. */
 export class ChaosRun {
@@ -43,7 +42,7 @@ export class ChaosRun {
     const episodes = planEpisodes({
       random,
       brokerCount: brokers,
-      readManagerCount: READ_MANAGERS,
+      copies: COPIES,
       kinds,
       durationMs: minutes * 60_000,
     })
@@ -56,7 +55,7 @@ export class ChaosRun {
     })
     let workload: Workload | undefined
     try {
-      workload = await Workload.start(cluster.port, new SeededRandom(seed + 2))
+      workload = await Workload.start(cluster.ports, new SeededRandom(seed + 2))
       const startedMs = performance.now()
       await delay(WARM_UP_MS, this.#stop)
       await this.#play(episodes, cluster, startedMs + minutes * 60_000)
@@ -78,7 +77,6 @@ export class ChaosRun {
         history: workload.history(),
         violations,
         notes: this.#notes,
-        hasMessageIds: workload.hasMessageIds,
       }
     } finally {
       workload?.close()
@@ -133,8 +131,7 @@ export class ChaosRun {
       await awaitMetadata(cluster, this.#patience(limitMs))
       this.#say('reading every replica')
       const contents = await drain(cluster)
-      const rules = { hasMessageIds: workload.hasMessageIds, replicationFactor: REPLICATION_FACTOR }
-      violations.push(...checkEverything(workload.history(), contents, rules))
+      violations.push(...checkEverything(workload.history(), contents, REPLICATION_FACTOR))
     } catch (error) {
       violations.push({ check: 'recovery', detail: `the replicas cannot be read: ${messageOf(error)}` })
     }

@@ -1,22 +1,12 @@
 import type { Contents, SentMessage, StoredMessage, Violation } from './history.js'
 
-export interface CopyRules {
-  /** True when every attempt carried the same message id: then nothing may be stored twice, ever. */
-  readonly hasMessageIds: boolean
-}
-
 const SHOWN_MAX = 5
 
 /**
- * Nothing is stored that nobody sent, and nothing oftener than it may be: once, plus once for each attempt
- * whose outcome was left open when the API has no message ids. An attempt that was answered with "nothing
- * changed" must not have stored anything.
+ * Nothing is stored that nobody sent, and nothing twice: every attempt carried the same id. An attempt that
+ * was answered with "nothing changed" must not have stored anything.
  */
-export function checkCopies(
-  sent: readonly SentMessage[],
-  contents: Contents,
-  { hasMessageIds }: CopyRules,
-): readonly Violation[] {
+export function checkCopies(sent: readonly SentMessage[], contents: Contents): readonly Violation[] {
   const byValue = new Map(sent.map((message) => [message.value, message]))
   const violations: Violation[] = []
   for (const { name, partitions } of views(contents)) {
@@ -33,9 +23,8 @@ export function checkCopies(
     const twice: string[] = []
     const denied: string[] = []
     for (const [message, count] of copies) {
-      const open = hasMessageIds ? Math.min(1, message.unknownAttempts) : message.unknownAttempts
       const once = message.acknowledged === undefined ? 0 : 1
-      const allowed = hasMessageIds ? Math.max(once, open) : once + open
+      const allowed = Math.max(once, Math.min(1, message.unknownAttempts))
       if (count <= allowed) continue
       const text =
         `${message.lane}#${message.number}: ${count} copies, ${once} acknowledged, ` +

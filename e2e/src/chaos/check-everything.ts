@@ -1,5 +1,5 @@
 import { checkConsumers } from './check-consumers.js'
-import { checkCopies, type CopyRules } from './check-copies.js'
+import { checkCopies } from './check-copies.js'
 import { checkEmptiness } from './check-emptiness.js'
 import { checkLosses } from './check-losses.js'
 import { checkMetadata } from './check-metadata.js'
@@ -12,12 +12,12 @@ import type { Contents, History, Violation, WrongAnswer } from './history.js'
 export function checkEverything(
   history: History,
   contents: Contents,
-  rules: CopyRules & { readonly replicationFactor: number },
+  replicationFactor: number,
 ): readonly Violation[] {
   return [
     ...checkLosses(history.sent, contents),
-    ...checkCopies(history.sent, contents, rules),
-    ...checkReplicas(contents, rules.replicationFactor),
+    ...checkCopies(history.sent, contents),
+    ...checkReplicas(contents, replicationFactor),
     ...checkOrder(history.sent),
     ...checkConsumers(history.consumers, contents),
     ...checkEmptiness(history.consumers, history.sent),

@@ -77,7 +77,7 @@ export async function drain(cluster: ChaosCluster): Promise<Contents> {
     replicas.push({ brokerId, partitions: await fromDatabase(cluster, brokerId, messagesIn) })
     metadata.push({ brokerId, ...(await fromDatabase(cluster, brokerId, metadataIn)) })
   }
-  const api = new Api(cluster.port)
+  const api = new Api(...cluster.ports)
   try {
     const listed = (await api.must('GET', '/topics'))['topics'] as readonly string[]
     const topics = listed.filter((topic) => topic !== PROBE_TOPIC)

@@ -1,6 +1,6 @@
 import { SeededRandom } from '@sluice/foundation'
 import { until } from '../local-cluster.js'
-import type { ChaosCluster } from './chaos-cluster.js'
+import { type ChaosCluster, COPIES, FRONT_KINDS } from './chaos-cluster.js'
 import type { Fault } from './fault.js'
 import type { LinkState } from './link-proxy.js'
 
@@ -12,6 +12,9 @@ const SLOW: LinkState = { kind: 'slow', delayMs: 60 }
 const LOSSY: LinkState = { kind: 'lossy', stallShare: 0.05, stallMs: 250, breakShare: 0.002 }
 const DAMAGE_LIMIT_MS = 10_000
 const RESTART_LIMIT_MS = 30_000
+const COPY_IDS = Array.from({ length: COPIES }, (_, i) => i + 1)
+const HOUR_MS = 3_600_000
+const LEAP_MS = 60_000
 
 /** Applies faults to a cluster and takes them back. */
 export class FaultWorker {
@@ -49,15 +52,26 @@ export class FaultWorker {
       case 'power-loss':
         return this.#losePower(fault)
       case 'kill-write-manager':
-        return this.#kill('write-manager', 1)
+        return this.#kill('write-manager', targets)
       case 'kill-read-manager':
-        return this.#kill('read-manager', targets[0]!)
+        return this.#kill('read-manager', targets)
       case 'kill-load-balancer':
-        return this.#kill('load-balancer', 1)
+        return this.#kill('load-balancer', targets)
+      case 'kill-front':
+        await Promise.all(FRONT_KINDS.map((front) => this.#kill(front, COPY_IDS)))
+        return () => Promise.resolve()
       case 'pause-write-manager':
-        return this.#pause('write-manager', 1)
+        return this.#pause('write-manager', targets[0]!)
       case 'pause-read-manager':
         return this.#pause('read-manager', targets[0]!)
+      case 'pause-load-balancer':
+        return this.#pause('load-balancer', targets[0]!)
+      case 'clock-back':
+        return this.#moveClocks(targets, { wallMs: -HOUR_MS })
+      case 'clock-ahead':
+        return this.#moveClocks(targets, { wallMs: HOUR_MS })
+      case 'clock-leap':
+        return this.#moveClocks(targets, { wallMs: 0, leapMs: LEAP_MS })
       case 'postgres-stop':
       case 'postgres-stop-all':
         await Promise.all(targets.map((id) => cluster.databases.stopOne(id)))
@@ -91,8 +105,20 @@ export class FaultWorker {
     }
   }
 
-  #kill(kind: string, id: number): Promise<Heal> {
-    this.#cluster.signal(kind, id, 'SIGKILL')
+  /** Healing is a jump, too: back to the true time. */
+  #moveClocks(
+    ids: readonly number[],
+    shift: { readonly wallMs: number; readonly leapMs?: number },
+  ): Promise<Heal> {
+    for (const id of ids) this.#cluster.moveClock(id, shift)
+    return Promise.resolve(() => {
+      for (const id of ids) this.#cluster.moveClock(id, { wallMs: 0 })
+      return Promise.resolve()
+    })
+  }
+
+  #kill(kind: string, ids: readonly number[]): Promise<Heal> {
+    for (const id of ids) this.#cluster.signal(kind, id, 'SIGKILL')
     return Promise.resolve(() => Promise.resolve())
   }
 

@@ -1,5 +1,5 @@
 /** What a fault breaks. Faults of one family never run together: the second would undo or hide the first. */
-export type FaultFamily = 'broker' | 'manager' | 'database' | 'link' | 'disk' | 'log'
+export type FaultFamily = 'broker' | 'manager' | 'database' | 'link' | 'disk' | 'log' | 'clock'
 
 /** How many brokers a fault takes. A minority may always be lost, a majority never without refusals. */
 export type FaultScope = 'one' | 'minority' | 'majority' | 'all'
@@ -27,11 +27,13 @@ const FAULT_KINDS = {
     scope: 'all',
     does: 'kill -9 of all brokers, and what their logs had not synced is gone',
   },
-  'kill-write-manager': { family: 'manager', does: 'kill -9 of the write manager' },
+  'kill-write-manager': { family: 'manager', does: 'kill -9 of a write manager' },
   'kill-read-manager': { family: 'manager', does: 'kill -9 of a read manager' },
-  'kill-load-balancer': { family: 'manager', does: 'kill -9 of the load balancer' },
-  'pause-write-manager': { family: 'manager', does: 'SIGSTOP of the write manager' },
+  'kill-load-balancer': { family: 'manager', does: 'kill -9 of a load balancer' },
+  'kill-front': { family: 'manager', does: 'kill -9 of all managers and load balancers at once' },
+  'pause-write-manager': { family: 'manager', does: 'SIGSTOP of a write manager' },
   'pause-read-manager': { family: 'manager', does: 'SIGSTOP of a read manager' },
+  'pause-load-balancer': { family: 'manager', does: 'SIGSTOP of a load balancer' },
   'postgres-stop': { family: 'database', scope: 'minority', does: 'PostgreSQL of a minority stopped' },
   'postgres-kill': { family: 'database', scope: 'one', does: 'kill -9 of a broker’s PostgreSQL' },
   'postgres-stop-all': { family: 'database', scope: 'all', does: 'PostgreSQL of every broker stopped' },
@@ -47,6 +49,13 @@ const FAULT_KINDS = {
   'link-loss': { family: 'link', scope: 'all', does: 'links between brokers stall and break at random' },
   'disk-full': { family: 'disk', does: 'no space left for one broker' },
   'log-truncated': { family: 'log', scope: 'one', does: 'the end of a stopped broker’s log cut off' },
+  'clock-back': { family: 'clock', scope: 'minority', does: 'the wall clock of a minority an hour back' },
+  'clock-ahead': { family: 'clock', scope: 'minority', does: 'the wall clock of a minority an hour ahead' },
+  'clock-leap': {
+    family: 'clock',
+    scope: 'one',
+    does: 'the monotonic clock of a broker a minute ahead, as after its machine was suspended',
+  },
   'log-flipped': { family: 'log', scope: 'one', does: 'a bit of a stopped broker’s log flipped' },
 } as const satisfies Record<string, FaultKindFacts>
 

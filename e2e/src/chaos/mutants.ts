@@ -4,6 +4,8 @@ const LOSSES = ['lost', 'invented', 'replicas-differ', 'offsets'] as const
 /** A broker that finds its state broken ends, and comes up no more. */
 const STUCK = ['recovery', 'convergence'] as const
 
+const FORGET_RUNS = ['return this.#runs.get(id)?.known;', 'return undefined;'] as const
+
 /** Bugs that brokers have had, or might have; each is to be caught by the checks. */
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -19,8 +21,8 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: 'apps/broker/dist/partition-replica.js',
-        find: 'projection.appended(index, header, plan.baseOffset);',
-        replace: `projection.appended(index, header, plan.baseOffset);
+        find: 'projection.appended(index, header, plan.baseOffset, runs);',
+        replace: `projection.appended(index, header, plan.baseOffset, runs);
         decided.catch(() => undefined);
         return this.#produced(plan.baseOffset, header.recordCount, false);`,
       },
@@ -117,8 +119,19 @@ export const MUTANTS: readonly Mutant[] = [
         find: 'if (known === undefined ||',
         replace: 'if (true ||',
       },
+      // Else the batch is known by the ids of its messages.
+      { file: 'libs/partition/dist/duplicate-window.js', find: FORGET_RUNS[0], replace: FORGET_RUNS[1] },
     ],
     faults: ['kill-one', 'pause-one', 'cut-outgoing', 'cut-both'],
+    caughtBy: ['duplicate', 'wrong-refusal'],
+  },
+  {
+    id: 'forgets-message-ids',
+    bug: 'A message that is sent again through another write manager is stored again.',
+    changes: [
+      { file: 'libs/partition/dist/duplicate-window.js', find: FORGET_RUNS[0], replace: FORGET_RUNS[1] },
+    ],
+    faults: ['kill-write-manager', 'kill-load-balancer', 'kill-front'],
     caughtBy: ['duplicate', 'wrong-refusal'],
   },
   {
@@ -140,12 +153,25 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: 'libs/partition/dist/cursor.js',
-        find: 'return row?.grants.find((grant) => grant.requestId === requestId);',
+        find: 'return row?.grants.find((grant) => grant.requestId === requestId && grant.released !== true);',
         replace: 'return undefined;',
       },
     ],
-    faults: ['kill-one', 'pause-one', 'cut-outgoing'],
+    faults: ['kill-one', 'pause-one', 'cut-outgoing', 'kill-read-manager', 'kill-load-balancer'],
     caughtBy: ['consumer-skipped'],
+  },
+  {
+    id: 'releases-what-others-hold',
+    bug: 'Messages are given back by a read manager though another one has delivered them since.',
+    changes: [
+      {
+        file: 'libs/partition/dist/cursor.js',
+        find: 'if (!isHolder || operation.from >= held.to)',
+        replace: 'if (operation.from >= held.to)',
+      },
+    ],
+    faults: ['kill-one', 'pause-one', 'cut-outgoing', 'pause-read-manager', 'kill-load-balancer'],
+    caughtBy: ['consumer-went-back'],
   },
   {
     id: 'drops-what-the-database-refuses',
@@ -153,8 +179,10 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: 'apps/broker/dist/materialiser.js',
-        find: 'await this.#store.materialise(deltas);',
-        replace: 'await this.#store.materialise(deltas).catch(() => undefined);',
+        find: `await this.#store.materialise(shares.map((share) => share.delta));
+                if (`,
+        replace: `await this.#store.materialise(shares.map((share) => share.delta)).catch(() => undefined);
+                if (`,
       },
     ],
     faults: ['postgres-kill', 'postgres-stop'],
@@ -166,11 +194,11 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: 'libs/persistence/dist/delta-writer.js',
-        find: 'const { inserts, latest } = gatherBatches(fresh, stored);',
+        find: 'const { inserts, totals } = gatherBatches(fresh, stored, slice);',
         replace: `for (const delta of fresh)
         for (let at = delta.batches.length - 1; at >= 0; at--)
             if (delta.batches[at].index % 100 === 0 && process.env.BROKER_ID === '2') delta.batches.splice(at, 1);
-    const { inserts, latest } = gatherBatches(fresh, stored);`,
+    const { inserts, totals } = gatherBatches(fresh, stored, slice);`,
       },
     ],
     faults: ['kill-write-manager'],

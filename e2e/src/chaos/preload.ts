@@ -4,6 +4,7 @@ import { register } from 'node:module'
 import net from 'node:net'
 import path from 'node:path'
 import { delay } from '@sluice/foundation'
+import { followClockFile } from './broker-clock.js'
 import { mutatedSources } from './mutant.js'
 import { mutantById } from './mutants.js'
 import { SyncJournal } from './sync-journal.js'
@@ -11,7 +12,7 @@ import { SyncJournal } from './sync-journal.js'
 /**
  * Loaded with `--import` into every process of a cluster under test; acts in its brokers only. It holds a
  * broker back while its gate is shut, sends its connections to other brokers through the proxy, notes
- * which bytes are not synced, and puts a re-injected bug in place of the code.
+ * which bytes are not synced, shifts its clocks, and puts a re-injected bug in place of the code.
  */
 const GATE_POLL_MS = 20
 
@@ -23,6 +24,7 @@ async function prepare(name: string): Promise<void> {
   while (existsSync(path.join(directory, `${name}.gate`))) await delay(GATE_POLL_MS)
   writeFileSync(path.join(directory, `${name}.port`), process.env['BROKER_PORT'] ?? '')
   await journalSyncs(path.join(directory, `${name}.journal`))
+  followClockFile(path.join(directory, `${name}.clock`))
   redirectLinks(process.env['BROKER_ID'] ?? '')
   const mutant = process.env['CHAOS_MUTANT'] ?? ''
   if (mutant !== '')

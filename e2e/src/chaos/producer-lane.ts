@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { delay } from '@sluice/foundation'
 import type { Api } from '../api.js'
 import { attempt } from './call-outcome.js'
@@ -14,8 +15,8 @@ export interface LaneOptions {
   readonly paceMs: number
   /** With a key all messages go to one partition while the topic does not grow. */
   readonly key: string | undefined
-  /** The API suppresses duplicates of messages that carry the same id. */
-  readonly hasMessageIds: boolean
+  /** By what the cluster knows a message that is sent again. */
+  readonly knownBy: 'message-id' | 'request-id'
   readonly onAcknowledged: (count: number, atMs: number) => void
   readonly onWrongAnswer: (answer: WrongAnswer) => void
 }
@@ -55,8 +56,9 @@ export class ProducerLane {
     const { api, onAcknowledged, onWrongAnswer } = this.#options
     const messages = this.#next()
     const body = this.#body(messages)
+    const headers = this.#options.knownBy === 'request-id' ? { 'x-request-id': newRequestId() } : {}
     while (!giveUp.aborted) {
-      const outcome = await attempt(api, '/producer/produce', body)
+      const outcome = await attempt(api, '/producer/produce', body, headers)
       const atMs = performance.now()
       if (outcome.kind === 'success') {
         const places = placesOf(outcome.body)
@@ -102,11 +104,11 @@ export class ProducerLane {
   }
 
   #body(messages: readonly SentMessage[]): Record<string, unknown> {
-    const { producerId, topic, key, hasMessageIds } = this.#options
+    const { producerId, topic, key, knownBy } = this.#options
     const entries = messages.map(({ value, lane, number }) => ({
       message: value,
       ...(key === undefined ? {} : { key }),
-      ...(hasMessageIds ? { message_id: `${lane}#${number}` } : {}),
+      ...(knownBy === 'message-id' ? { message_id: `${lane}#${number}` } : {}),
     }))
     const common = { producer_id: producerId, topic_name: topic }
     return entries.length === 1 ? { ...common, ...entries[0] } : { ...common, messages: entries }
@@ -116,4 +118,8 @@ export class ProducerLane {
 function placesOf(body: Record<string, unknown>): readonly Place[] {
   const list = (body['messages'] ?? [body]) as readonly Place[]
   return list.map(({ partition, offset }) => ({ partition, offset }))
+}
+
+function newRequestId(): string {
+  return randomBytes(16).toString('hex')
 }

@@ -23,7 +23,6 @@ export interface RunResult {
   readonly violations: readonly Violation[]
   /** What faults did, what was left out and why. */
   readonly notes: readonly string[]
-  readonly hasMessageIds: boolean
 }
 
 /** The command that plays the same schedule again. */
@@ -53,7 +52,7 @@ export function writeReport(result: RunResult, picture: string | undefined): str
   return `${sections.filter((section) => section !== '').join('\n\n')}\n`
 }
 
-function countsOf({ history, acknowledged, startedMs, endedMs, hasMessageIds }: RunResult): string[][] {
+function countsOf({ history, acknowledged, startedMs, endedMs }: RunResult): string[][] {
   const { sent, consumers, registrations } = history
   const sum = (of: (message: History['sent'][number]) => number): number =>
     sent.reduce((total, message) => total + of(message), 0)
@@ -68,7 +67,6 @@ function countsOf({ history, acknowledged, startedMs, endedMs, hasMessageIds }: 
     ],
     ['attempts refused with nothing changed', String(sum((message) => message.refusedAttempts))],
     ['attempts whose outcome was left open', String(sum((message) => message.unknownAttempts))],
-    ['duplicates suppressed by message ids of clients', hasMessageIds ? 'yes' : 'no: the API takes none'],
     [
       'deliveries',
       String(

@@ -11,7 +11,8 @@ export interface Episode {
 export interface ScheduleOptions {
   readonly random: Random
   readonly brokerCount: number
-  readonly readManagerCount: number
+  /** Of each kind: read managers, write managers, load balancers. */
+  readonly copies: number
   readonly kinds: readonly FaultKind[]
   /** The episodes take at least this long together. */
   readonly durationMs: number
@@ -30,6 +31,7 @@ const HOLD_MS: Readonly<Record<FaultFamily, readonly [least: number, spread: num
   disk: [8000, 3000],
   // The others must have elected, and caught up, while the damaged one is away: else a majority is damaged.
   log: [6000, 2000],
+  clock: [2000, 3000],
 }
 
 /**
@@ -84,7 +86,7 @@ export function scopeSize(scope: FaultScope, brokerCount: number): number {
   }
 }
 
-function planFault(kind: FaultKind, { random, brokerCount, readManagerCount }: ScheduleOptions): Fault {
+function planFault(kind: FaultKind, { random, brokerCount, copies }: ScheduleOptions): Fault {
   const seed = random.below(2 ** 31)
   const { scope } = factsOf(kind)
   const brokers = shuffled(
@@ -98,8 +100,8 @@ function planFault(kind: FaultKind, { random, brokerCount, readManagerCount }: S
   if (kind === 'rolling-restart') return { kind, targets: brokers, seed }
   // The only broker whose directory lies on a file system of a size of its own.
   if (kind === 'disk-full') return { kind, targets: [brokerCount], seed }
-  if (kind.endsWith('read-manager')) return { kind, targets: [1 + random.below(readManagerCount)], seed }
-  return { kind, targets: [], seed }
+  if (kind === 'kill-front') return { kind, targets: [], seed }
+  return { kind, targets: [1 + random.below(copies)], seed }
 }
 
 function holdOf(kind: FaultKind, random: Random): number {

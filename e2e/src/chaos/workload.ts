@@ -18,10 +18,8 @@ const BATCH_LANE = 4
 const BATCH_MESSAGES = 8
 const BATCH_PACE_MS = 200
 
-/** The clients of a run: all through the load balancer, all remembering what they were told. */
+/** The clients of a run: all through both load balancers in turn, all remembering what they were told. */
 export class Workload {
-  /** True when the API takes an id for each message, by which it suppresses duplicates. */
-  readonly hasMessageIds: boolean
   readonly #api: Api
   readonly #lanes: ProducerLane[] = []
   readonly #readers: ConsumerReader[] = []
@@ -34,11 +32,10 @@ export class Workload {
   #producing: Promise<unknown> = Promise.resolve()
   #reading: Promise<unknown> = Promise.resolve()
 
-  private constructor(api: Api, hasMessageIds: boolean) {
+  private constructor(api: Api) {
     // Everybody waits on the same signals.
     setMaxListeners(0, this.#stopProducing.signal, this.#drain.signal, this.#giveUp.signal)
     this.#api = api
-    this.hasMessageIds = hasMessageIds
     this.#registrar = new Registrar({
       api,
       onWrongAnswer: (answer) => this.#wrongAnswers.push(answer),
@@ -57,11 +54,11 @@ export class Workload {
   }
 
   /** Registers everybody, and starts. */
-  static async start(port: number, random: Random): Promise<Workload> {
-    const api = new Api(port)
+  static async start(ports: readonly number[], random: Random): Promise<Workload> {
+    const api = new Api(...ports)
     for (const { topic, partitions } of TOPICS)
       await api.must('POST', '/topics', { topic_name: topic, partitions })
-    const workload = new Workload(api, await takesMessageIds(api))
+    const workload = new Workload(api)
     await workload.#makeClients(random)
     workload.#producing = Promise.all([
       ...workload.#lanes.map((lane) => lane.run(workload.#stopProducing.signal, workload.#giveUp.signal)),
@@ -151,19 +148,11 @@ export class Workload {
     const made = new ProducerLane({
       ...lane,
       api: this.#api,
-      hasMessageIds: this.hasMessageIds,
+      knownBy: lane.messagesPerCall > 1 ? 'request-id' : 'message-id',
       onAcknowledged: (count, atMs) => this.#acknowledged.push({ lane: lane.name, atMs, count }),
       onWrongAnswer: (answer) => this.#wrongAnswers.push(answer),
     })
     this.#lanes.push(made)
     return made
   }
-}
-
-/** The field is refused by name where it is not known, before anything is stored. */
-async function takesMessageIds(api: Api): Promise<boolean> {
-  const producerId = await api.registerProducer('probe')
-  const call = { producer_id: producerId, topic_name: 'probe', message: 'probe', message_id: 'probe-1' }
-  const answer = await api.post('/producer/produce', call)
-  return answer.status === 200
 }

@@ -44,6 +44,13 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#controller?.abort(reason)
   }
 
+  /** Ends the try and tells the listener: the manager does not react any more, though its connection holds. */
+  lose(reason: string): void {
+    const kind = this.#sent ? 'lost' : 'refused'
+    this.#fail({ kind, address: this.#address, reason })
+    this.#controller?.abort(new Error(reason))
+  }
+
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
     if (this.#ended) controller.abort(new Error('the call was abandoned before it was sent'))

@@ -2,7 +2,7 @@ import { BrokerError } from '@sluice/domain'
 import type { Answer } from './answer.js'
 import { Attempt, type AttemptListener } from './attempt.js'
 import type { ManagerGroup } from './manager-group.js'
-import type { Manager, UpstreamRequest } from './manager.js'
+import type { Manager, UpstreamRequest, Waiting } from './manager.js'
 import { FAILURES, type UpstreamFailure } from './upstream-failure.js'
 
 export interface CallOptions {
@@ -26,7 +26,7 @@ export type CallDone = (answer: Answer | undefined, error: BrokerError | undefin
  * One call of a client, from its first try to its answer. Every end goes through `#finish`, so that
  * exactly one answer comes: from a manager, or after a failure, the deadline or a stop.
  */
-export class Call implements AttemptListener {
+export class Call implements AttemptListener, Waiting {
   readonly #options: CallOptions
   readonly #done: CallDone
   readonly #tried: Manager[] = []
@@ -49,11 +49,13 @@ export class Call implements AttemptListener {
   }
 
   answered(answer: Answer): void {
+    this.#settle()
     this.#finish(answer, undefined)
   }
 
   failed(failure: UpstreamFailure): void {
     if (this.#finished) return
+    this.#settle()
     this.#failures.push(failure)
     const manager = this.#tried[this.#tried.length - 1]!
     if (failure.kind === 'refused' || failure.kind === 'lost' || failure.kind === 'empty')
@@ -62,6 +64,12 @@ export class Call implements AttemptListener {
     this.#everSent ||= failure.kind !== 'refused' && failure.kind !== 'unsendable'
     if (again) this.#try()
     else this.#finish(undefined, this.#errorOf(failure))
+  }
+
+  /** A manager that hangs keeps its connections: the call goes to another one, if that can do no harm. */
+  stalled(reason: string): void {
+    const { repeatable, group } = this.#options
+    if (repeatable && group.hasOther(this.#tried)) this.#attempt?.lose(reason)
   }
 
   /** The deadline passed. */
@@ -79,6 +87,7 @@ export class Call implements AttemptListener {
   cancel(): void {
     if (this.#finished) return
     this.#finished = true
+    this.#settle()
     this.#attempt?.abandon(new Error('the client closed the connection'))
   }
 
@@ -107,7 +116,7 @@ export class Call implements AttemptListener {
       this.#everSent && !request.headers.includes('x-sluice-retry')
         ? { ...request, headers: [...request.headers, 'x-sluice-retry', '1'] }
         : request
-    manager.dispatch(sent, this.#attempt)
+    manager.dispatch(sent, this.#attempt, this)
   }
 
   /** Every manager was tried: the failure that leaves most in doubt is the one to tell. */
@@ -130,9 +139,14 @@ export class Call implements AttemptListener {
     return new BrokerError(code, `${where} ${failure.reason}${before}${doubt}`, { component, outcome })
   }
 
+  #settle(): void {
+    this.#tried[this.#tried.length - 1]?.settled(this)
+  }
+
   #finish(answer: Answer | undefined, error: BrokerError | undefined): void {
     if (this.#finished) return
     this.#finished = true
+    this.#settle()
     if (error !== undefined) this.#attempt?.abandon(error)
     this.#done(answer, error)
   }

@@ -16,6 +16,11 @@ export class ManagerGroup {
     return this.managers.some((manager) => manager.up)
   }
 
+  /** True when a manager is up that is not one of these. */
+  hasOther(tried: readonly Manager[]): boolean {
+    return this.managers.some((manager) => manager.up && !tried.includes(manager))
+  }
+
   /**
    * The next manager that is up and was not tried by this call. When none is up, one that is down: it
    * may have come back since it was checked, and asking costs no more than refusing.

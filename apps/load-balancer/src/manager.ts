@@ -25,6 +25,11 @@ export interface ManagerLimits {
   readonly healthTimeoutMs: number
 }
 
+/** Told when a manager that it waits for does not react any more. */
+export interface Waiting {
+  stalled(reason: string): void
+}
+
 export type ManagerChange = { readonly up: true } | { readonly up: false; readonly reason: string }
 
 /** A slow check may be a stall of this machine; two in a row are a manager that does not answer. */
@@ -45,6 +50,7 @@ export class Manager {
   #up = false
   #reason = 'not checked yet'
   #slowChecks = 0
+  readonly #waiting = new Set<Waiting>()
 
   constructor(
     address: ManagerAddress,
@@ -74,8 +80,14 @@ export class Manager {
     return this.#up ? '' : this.#reason
   }
 
-  dispatch(request: UpstreamRequest, attempt: Attempt): void {
+  /** @param waiting told should the manager stall, until `settled` is called for it */
+  dispatch(request: UpstreamRequest, attempt: Attempt, waiting: Waiting): void {
+    this.#waiting.add(waiting)
     this.#pool.dispatch({ ...request, reset: false }, attempt)
+  }
+
+  settled(waiting: Waiting): void {
+    this.#waiting.delete(waiting)
   }
 
   /** A call found the manager gone: skipped from now on, and checked at once. */
@@ -129,6 +141,7 @@ export class Manager {
         ? `did not answer its health check within ${this.#limits.healthTimeoutMs} ms (time-out)`
         : `cannot be reached (connection error: ${messageOf(error)})`
       this.#set({ up: false, reason })
+      if (timeout.aborted) for (const waiting of [...this.#waiting]) waiting.stalled(reason)
     }
   }
 

@@ -37,6 +37,8 @@ export class FakeManager {
   readonly calls: ReceivedCall[] = []
   behaviour: Behaviour = 'answer'
   ready = true
+  /** Its health is asked, and there is no answer. */
+  hangs = false
   /** Calls whose connection was closed by the other side before they were answered. */
   abandoned = 0
   #server: Server | undefined
@@ -75,6 +77,7 @@ export class FakeManager {
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       if (request.url === '/health/ready') {
+        if (this.hangs) return
         response.writeHead(this.ready ? 200 : 503, { 'content-type': 'application/json' }).end('{}')
         return
       }

@@ -226,6 +226,27 @@ describe('a call always ends', () => {
     expect(waiting.message).toContain('had no connection free within 400 ms')
   })
 
+  test('when a manager hangs: what can be repeated is answered by another one, the rest in time', async () => {
+    world = await World.start({ write: 2 }, (config) => ({
+      ...config,
+      managers: { ...config.managers, healthTimeoutMs: 60 },
+      calls: { ...config.calls, callTimeoutMs: 2000 },
+    }))
+    const [hanging, other] = world.write
+    hanging!.behaviour = 'silence'
+    const started = performance.now()
+    const calls = [1, 2].map(() => world.post('/producer/produce'))
+    const made = [1, 2].map(() => world.post('/partition'))
+    await eventually(() => expect(hanging!.calls).toHaveLength(2))
+    hanging!.hangs = true
+    for (const answer of await Promise.all(calls)) expect(answer.status).toBe(201)
+    expect(performance.now() - started).toBeLessThan(1500)
+    const retried = other!.calls.filter(({ headers }) => headers['x-sluice-retry'] === '1')
+    expect(retried.map(({ url }) => url)).toEqual(['/producer/produce'])
+    const statuses = await Promise.all(made.map(async (call) => (await call).status))
+    expect(statuses.toSorted()).toEqual([201, 504])
+  })
+
   test('when the client goes away, the manager is told', async () => {
     world = await World.start()
     world.write[0]!.behaviour = 'silence'

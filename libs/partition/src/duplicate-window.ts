@@ -18,39 +18,53 @@ export type KnownRun =
   | { readonly kind: 'void' }
 
 interface Remembered {
+  readonly id: string
   readonly known: KnownRun
   readonly age: number
 }
+
+/** Room at the front of the list is given back when it is more than this. */
+const SLACK = 8192
 
 /**
  * The newest ids of a partition with what became of them. Only a leader decides by it, so replicas need
  * not forget at the same moment.
  */
 export class DuplicateWindow {
-  // Oldest first.
   readonly #runs = new Map<string, Remembered>()
+  /** Oldest first. A list of its own: to find a map's first key, all that were deleted are passed over. */
+  #order: Remembered[] = []
+  #first = 0
   #age = 0
-
-  get size(): number {
-    return this.#runs.size
-  }
 
   get(id: string): KnownRun | undefined {
     return this.#runs.get(id)?.known
   }
 
   add(id: string, known: KnownRun): void {
-    this.#runs.delete(id)
-    this.#runs.set(id, { known, age: this.#age })
-    if (this.#runs.size > DUPLICATE_WINDOW_CALLS) this.#runs.delete(this.#runs.keys().next().value!)
+    const remembered = { id, known, age: this.#age }
+    this.#runs.set(id, remembered)
+    this.#order.push(remembered)
+    if (this.#order.length - this.#first > DUPLICATE_WINDOW_CALLS) this.#forgetOldest()
   }
 
   /** To be called once a minute: forgets what was added ten calls ago. */
   grow(): void {
     this.#age++
-    for (const [id, { age }] of this.#runs) {
-      if (age > this.#age - AGES) return
-      this.#runs.delete(id)
-    }
+    while (this.#first < this.#order.length && this.#order[this.#first]!.age <= this.#age - AGES)
+      this.#forgetOldest()
+    if (this.#first === this.#order.length) this.#giveBack()
+  }
+
+  #forgetOldest(): void {
+    const oldest = this.#order[this.#first++]!
+    // It may have come again since.
+    if (this.#runs.get(oldest.id) === oldest) this.#runs.delete(oldest.id)
+    if (this.#first > SLACK) this.#giveBack()
+  }
+
+  #giveBack(): void {
+    this.#order = this.#order.slice(this.#first)
+    this.#first = 0
   }
 }

@@ -24,6 +24,7 @@ import type { DatabaseCopies } from './database-copies.js'
 import type { MetadataReplica } from './metadata-replica.js'
 import type { PartitionReplica } from './partition-replica.js'
 import { type PartitionService, storageFailure } from './partition-service.js'
+import type { RangeCalls } from './range-calls.js'
 import type { ReplicaSet } from './replica-set.js'
 
 const FETCH_BYTES_MAX = 8 * 1024 * 1024
@@ -40,6 +41,7 @@ export class BrokerCalls {
     readonly activity: ActivityGatherer
     readonly copies: DatabaseCopies
     readonly status: () => Promise<BrokerStatus>
+    readonly ranges: RangeCalls
   }
 
   constructor(parts: {
@@ -51,6 +53,7 @@ export class BrokerCalls {
     readonly activity: ActivityGatherer
     readonly copies: DatabaseCopies
     readonly status: () => Promise<BrokerStatus>
+    readonly ranges: RangeCalls
   }) {
     this.#parts = parts
   }
@@ -82,6 +85,10 @@ export class BrokerCalls {
         return this.#parts.copies.open(payload)
       case RpcMethod.COPY_READ:
         return this.#parts.copies.read(payload)
+      case RpcMethod.RANGE_DIGEST:
+      case RpcMethod.RANGE_READ:
+      case RpcMethod.RANGE_REPAIR:
+        return this.#parts.ranges.answer(method, payload)
       case RpcMethod.META_COPY:
         return encodeJson(this.#metadata().copy())
       case RpcMethod.ACTIVITY:

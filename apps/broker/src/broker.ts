@@ -123,6 +123,7 @@ export class Broker implements Service {
       ready: () => this.#member?.ready ?? 'this broker waits to be added to a cluster',
     })
     app.get('/status', () => this.#status())
+    app.post('/verify', (request) => this.#verify(request.body))
     const rpc = new RpcServer({
       identity: () => ({
         clusterId: this.#identity.clusterId,
@@ -257,10 +258,35 @@ export class Broker implements Service {
       partitions,
       database: this.#databaseState(),
       metadata: this.#member?.metadataProgress,
+      replica_checks: this.#checks(),
       recovering: this.#member?.recovery.recoveries ?? [],
       log: this.#wal?.stats(),
       lostLog: this.#lostLog() ?? null,
     }
+  }
+
+  #checks(): Record<string, unknown> {
+    const counters = this.#member?.check.counters
+    return {
+      ranges_checked: counters?.rangesChecked ?? 0,
+      differences: counters?.differences ?? 0,
+      repairs: counters?.repairs ?? 0,
+      alarms: counters?.alarms ?? [],
+    }
+  }
+
+  /** Compares one range of a partition that this broker leads, now. */
+  async #verify(body: unknown): Promise<Record<string, unknown>> {
+    const { partition, from } = (body ?? {}) as { partition?: unknown; from?: unknown }
+    if (typeof partition !== 'string')
+      throw new BrokerError('INVALID_REQUEST', 'partition is missing', { field: 'partition' })
+    if (typeof from !== 'number' || !Number.isSafeInteger(from) || from < 0)
+      throw new BrokerError('INVALID_REQUEST', 'from must be an offset', { field: 'from' })
+    const member = this.#member
+    const replica = Array.from(member?.replicas.all() ?? []).find(({ info }) => info.name === partition)
+    if (member === undefined || replica?.leads !== true)
+      throw new BrokerError('NOT_LEADER', `this broker does not lead ${partition}`, { outcome: 'no' })
+    return { status: 'success', ...(await member.check.check(replica, from, { patient: true })) }
   }
 
   #databaseState(): string {

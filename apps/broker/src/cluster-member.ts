@@ -30,6 +30,7 @@ import { BrokerCalls } from './broker-calls.js'
 import { BrokerPeers, nodeName } from './broker-peers.js'
 import { brokerStatus } from './broker-status.js'
 import { ClusterBalancer } from './cluster-balancer.js'
+import { CheckKeeper } from './check-keeper.js'
 import type { BrokerConfig } from './config.js'
 import { DatabaseCopies } from './database-copies.js'
 import { DatabaseRecovery } from './database-recovery.js'
@@ -49,6 +50,8 @@ import { PartitionService } from './partition-service.js'
 import { ReplicaMover } from './replica-mover.js'
 import { ReplicaRemoval } from './replica-removal.js'
 import { RetentionKeeper } from './retention-keeper.js'
+import { RangeCalls } from './range-calls.js'
+import { ReplicaCheck } from './replica-check.js'
 import { groupUuid, ReplicaSet } from './replica-set.js'
 import { SharedLoads } from './shared-loads.js'
 
@@ -97,6 +100,7 @@ export class ClusterMember {
   readonly materialiser: Materialiser
   readonly recovery: DatabaseRecovery
   readonly logRecovery: LogRecovery
+  readonly check: ReplicaCheck
   readonly #parts: MemberParts
   readonly #peers: BrokerPeers
   readonly #activity: ActivityGatherer
@@ -257,6 +261,21 @@ export class ClusterMember {
       graceMs: config.closedPartitionGraceMs,
       logger,
     })
+    const ranges = new RangeCalls(database, (id) => this.#peers.link(id))
+    this.check = new ReplicaCheck({
+      brokerId,
+      ranges,
+      now: () => clock.now(),
+      logger: logger.child({ part: 'replica-check' }),
+    })
+    const checks = new CheckKeeper({
+      check: this.check,
+      replicas: () => this.replicas.all(),
+      everyMs: config.replicaCheckMs,
+      logger,
+    })
+    checks.start()
+    this.#closers.add('replica checks', () => checks.stop())
     this.calls = new BrokerCalls({
       replicas: this.replicas,
       service: new PartitionService(
@@ -275,6 +294,7 @@ export class ClusterMember {
           replicas: this.replicas.all(),
           batchBytes: () => store.batchBytes(database),
         }),
+      ranges,
     })
   }
 

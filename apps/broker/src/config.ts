@@ -37,6 +37,8 @@ export interface BrokerConfig {
   readonly deadAfterMs: ClusterSettings['deadAfterMs']
   /** From the last message read in a closed partition to its end: lost answers may be asked for again. Milliseconds. */
   readonly closedPartitionGraceMs: number
+  /** Between two ranges that replicas compare. Milliseconds. Less finds damage sooner and costs more reading. */
+  readonly replicaCheckMs: number
   readonly replicationFactor: number
   /** Replicas of a partition are put on different racks where possible; empty: no matter. */
   readonly rack: string
@@ -91,6 +93,7 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
       // For so long it is known which messages were stored under which ids.
       fallback: 600_000,
     }),
+    replicaCheckMs: reader.integer('BROKER_REPLICA_CHECK_MS', { min: 10, max: 3_600_000, fallback: 1000 }),
     replicationFactor: reader.integer('SLUICE_REPLICATION_FACTOR', { min: 1, max: 9, fallback: 3 }),
     rack: reader.string('BROKER_RACK', { fallback: '' }),
     logLevel: reader.choice('SLUICE_LOG_LEVEL', LOG_LEVELS, 'info'),

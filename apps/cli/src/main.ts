@@ -14,6 +14,7 @@ import { explainFailure } from './failure-text.js'
 import { describeStatus } from './status-command.js'
 import { stopSignals } from './stop-signals.js'
 import { Terminal } from './terminal.js'
+import { verify } from './verify-command.js'
 
 /** Settings may lie in a file `.env` where we are started; what the environment says comes first. */
 if (existsSync('.env')) process.loadEnvFile('.env')
@@ -90,6 +91,28 @@ program
       const { lines, running } = describeStatus(readSettings(process.env, flags).dataDirectory)
       for (const line of lines) terminal.plain(line)
       if (!running) process.exitCode = 1
+    })
+  })
+
+program
+  .command('verify')
+  .description(
+    'compares what the replicas of every partition have stored, and mends what differs from the majority; ' +
+      'exit code 1 when something was different, 2 when not everything could be compared',
+  )
+  .option('--topic <name>', 'only the partitions of this topic')
+  .option('--broker <host:port...>', 'brokers to ask, instead of those of the data directory')
+  .option('--data-dir <path>', 'data directory of the cluster (SLUICE_DATA_DIR, ./.sluice)')
+  .action(async (flags: SettingsFlags & { readonly topic?: string; readonly broker?: string[] }) => {
+    await guarded(async () => {
+      const { dataDirectory } = readSettings(process.env, flags)
+      const { lines, exitCode } = await verify({
+        dataDirectory,
+        brokers: flags.broker ?? [],
+        topic: flags.topic,
+      })
+      for (const line of lines) terminal.plain(line)
+      process.exitCode = exitCode
     })
   })
 

@@ -1,8 +1,10 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ProcessEntry, readClusterFile } from './cluster-file.js'
+import { INTERNAL_HOST } from './cluster-plan.js'
 import { dataPaths } from './data-paths.js'
 import { stillRuns } from './leftovers.js'
+import { table } from './text-table.js'
 
 /**
  * The processes of the cluster in a data directory, and whether they are alive, as lines to print.
@@ -44,12 +46,11 @@ function extraBrokers(dataDirectory: string): ProcessEntry[] {
     .filter(({ kind }) => kind === 'broker')
 }
 
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd(),
-  )
+/** Where the brokers of a data directory answer, those that run. */
+export function runningBrokers(dataDirectory: string): string[] {
+  const state = readClusterFile(dataPaths(dataDirectory).clusterFile)
+  if (state === undefined) return []
+  return [...state.processes, ...extraBrokers(dataDirectory)]
+    .filter((entry) => entry.kind === 'broker' && entry.port !== null && stillRuns(state.clusterId, entry))
+    .map(({ port }) => `${INTERNAL_HOST}:${port}`)
 }

@@ -18,6 +18,10 @@ export const RpcMethod = {
   COPY_OPEN: 24,
   COPY_READ: 25,
   META_COPY: 26,
+  /** Replicas compare what their databases have of a range of a partition, and take it from each other. */
+  RANGE_DIGEST: 27,
+  RANGE_READ: 28,
+  RANGE_REPAIR: 29,
   /** A one-way message between brokers; its content is Raft's. */
   RAFT: 30,
 } as const

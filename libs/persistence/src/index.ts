@@ -1,3 +1,4 @@
+export { type BatchRange, BatchRanges, type RangeDigest } from './batch-ranges.js'
 export { BatchSlices } from './batch-slices.js'
 export {
   type Database,

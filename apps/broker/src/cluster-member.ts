@@ -3,6 +3,7 @@ import { BrokerLinks, MetadataFollower } from '@sluice/client'
 import { BrokerError, METADATA_GROUP } from '@sluice/domain'
 import { type Clock, Closers, delay, type Random, toError } from '@sluice/foundation'
 import { DEFAULT_SETTINGS, FEATURES, isLeaving, type MetadataChanges, supports } from '@sluice/metadata'
+import { RecentBudget } from '@sluice/partition'
 import {
   BatchSlices,
   type Database,
@@ -180,7 +181,7 @@ export class ClusterMember {
       },
       limits: {
         unmaterialisedBytesMax: config.unmaterialisedBytesMax,
-        recentBytesMax: config.recentBytesMax,
+        recent: new RecentBudget(config.recentBytesMax),
       },
       owner: this.materialiser,
       snapshots: copies,

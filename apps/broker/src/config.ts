@@ -24,7 +24,7 @@ export interface BrokerConfig {
   readonly logBytesMax: number
   /** Entries kept in memory for followers, all partitions together, bytes. */
   readonly logCacheBytesMax: number
-  /** Recent batches kept in memory for readers, per partition, bytes. */
+  /** Recent batches kept in memory for readers, all partitions together, bytes. */
   readonly recentBytesMax: number
   /** What may wait for the database before produce is answered with OVERLOADED, bytes. */
   readonly unmaterialisedBytesMax: number
@@ -73,9 +73,13 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
     logCacheBytesMax: reader.integer('BROKER_LOG_CACHE_BYTES', {
       min: MIB,
       max: 64 * 1024 * MIB,
-      fallback: 128 * MIB,
+      fallback: 64 * MIB,
     }),
-    recentBytesMax: reader.integer('BROKER_RECENT_BYTES', { min: 0, max: 1024 * MIB, fallback: 4 * MIB }),
+    recentBytesMax: reader.integer('BROKER_RECENT_BYTES', {
+      min: 0,
+      max: 64 * 1024 * MIB,
+      fallback: 64 * MIB,
+    }),
     unmaterialisedBytesMax: reader.integer('BROKER_UNMATERIALISED_BYTES', {
       min: MIB,
       max: 64 * 1024 * MIB,

@@ -24,6 +24,7 @@ import {
   type PartitionSnapshot,
   PartitionState,
   RecentBatches,
+  type RecentBudget,
   type Unread,
 } from '@sluice/partition'
 import {
@@ -42,8 +43,8 @@ import { PendingProposals } from './pending-proposals.js'
 export interface ReplicaLimits {
   /** Bytes of batches that wait for the database, over all replicas of the broker. */
   readonly unmaterialisedBytesMax: number
-  /** Bytes of recent batches kept for readers, per partition. */
-  readonly recentBytesMax: number
+  /** For the recent batches of all replicas, which are kept for readers. */
+  readonly recent: RecentBudget
 }
 
 /** What a replica tells its broker. */
@@ -79,7 +80,7 @@ export interface RepeatedRuns {
 export class PartitionReplica implements StateMachine {
   #info: PartitionInfo
   #state: PartitionState
-  #recent = new RecentBatches()
+  #recent: RecentBatches
   readonly #snapshots: ReplicaSnapshots
   readonly #limits: ReplicaLimits
   readonly #owner: ReplicaOwner
@@ -106,6 +107,7 @@ export class PartitionReplica implements StateMachine {
     this.#info = parts.info
     this.#state = new PartitionState(parts.snapshot)
     this.#limits = parts.limits
+    this.#recent = new RecentBatches(parts.limits.recent)
     this.#owner = parts.owner
     this.#snapshots = parts.snapshots
     this.#materialisedOffset = this.#state.nextOffset
@@ -171,7 +173,7 @@ export class PartitionReplica implements StateMachine {
     this.#projection?.appliedTo(this.#state.appliedIndex)
     const bytes = this.#state.undrainedBytes - bytesBefore
     if (bytes > 0) {
-      this.#recent.evict(this.#limits.recentBytesMax, this.#materialisedOffset)
+      this.#limits.recent.enforce()
       this.#waiters.advanced(this.#state.nextOffset)
     }
     this.#owner.dirty(this, bytes)
@@ -333,7 +335,8 @@ export class PartitionReplica implements StateMachine {
   materialised(delta: PartitionDelta): void {
     this.#materialisedIndex = delta.appliedIndex
     this.#materialisedOffset = delta.nextOffset
-    this.#recent.evict(this.#limits.recentBytesMax, this.#materialisedOffset)
+    this.#recent.release(this.#materialisedOffset)
+    this.#limits.recent.enforce()
   }
 
   openSnapshot(): Promise<SnapshotSource> {
@@ -357,7 +360,8 @@ export class PartitionReplica implements StateMachine {
     const state = await this.#owner.exclusively(this, () => this.#snapshots.restore(this.info, source))
     invariant(state.appliedIndex === meta.index, 'a snapshot is of the index that it says')
     this.#state = new PartitionState(state)
-    this.#recent = new RecentBatches()
+    this.#recent.close()
+    this.#recent = new RecentBatches(this.#limits.recent)
     this.#materialisedOffset = state.nextOffset
     this.#materialisedIndex = state.appliedIndex
     this.#waiters.advanced(state.nextOffset)
@@ -365,6 +369,7 @@ export class PartitionReplica implements StateMachine {
 
   close(): void {
     this.#projection = undefined
+    this.#recent.close()
     this.#pending.leadershipLost(0)
     this.#waiters.refuse(this.#notLeader())
   }

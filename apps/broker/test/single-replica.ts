@@ -6,7 +6,7 @@ import { encodeRecordBatch, type GroupId, type BrokerId, type TopicName } from '
 import { SeededRandom } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
 import type { PartitionInfo } from '@sluice/metadata'
-import type { PartitionDelta } from '@sluice/partition'
+import { type PartitionDelta, RecentBudget } from '@sluice/partition'
 import { type Database, ensureDatabase, migrate, openDatabase, PartitionStore } from '@sluice/persistence'
 import { type NodeId, openWal, type RaftGroupId, RaftHost, type Wal } from '@sluice/raft'
 import { pino } from 'pino'
@@ -29,7 +29,12 @@ const INFO: PartitionInfo = {
   createdAt: 0,
 }
 
-export const LIMITS: ReplicaLimits = { unmaterialisedBytesMax: 1_000_000, recentBytesMax: 1_000_000 }
+/** Of the replica, the recent batches in bytes. */
+interface Limits extends Omit<ReplicaLimits, 'recent'> {
+  readonly recentBytesMax: number
+}
+
+export const LIMITS: Limits = { unmaterialisedBytesMax: 1_000_000, recentBytesMax: 1_000_000 }
 
 /** A partition of one replica over a real log and a real database, which can be closed and opened again. */
 export class SingleReplica {
@@ -51,7 +56,7 @@ export class SingleReplica {
     this.database = database
   }
 
-  static async start(limits: ReplicaLimits = LIMITS): Promise<SingleReplica> {
+  static async start(limits: Limits = LIMITS): Promise<SingleReplica> {
     const url = new URL(process.env['SLUICE_TEST_POSTGRES_URL'] ?? '')
     url.pathname = `/broker_${randomBytes(6).toString('hex')}`
     await ensureDatabase(url.href)
@@ -63,7 +68,7 @@ export class SingleReplica {
   }
 
   /** From the log and the database, as after a restart. */
-  async open(limits: ReplicaLimits = LIMITS): Promise<void> {
+  async open(limits: Limits = LIMITS): Promise<void> {
     this.#wal = await openWal({
       directory: this.directory,
       nodeUuid: new Uint8Array(16).fill(7),
@@ -97,7 +102,7 @@ export class SingleReplica {
     this.replica = new PartitionReplica({
       info: INFO,
       snapshot,
-      limits,
+      limits: { ...limits, recent: new RecentBudget(limits.recentBytesMax) },
       owner: this.materialiser,
       snapshots: new DatabaseSnapshots(this.database, this.store),
     })

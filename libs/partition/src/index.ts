@@ -14,7 +14,7 @@ export { type Unread } from './cursor.js'
 export { DUPLICATE_WINDOW_CALLS, type KnownRun } from './duplicate-window.js'
 export { type BatchIdentity } from './producer-sequence.js'
 export { type AppendPlan, type EarlierGrant, LeaderProjection } from './projection.js'
-export { RecentBatches } from './recent-batches.js'
+export { RecentBatches, RecentBudget } from './recent-batches.js'
 export type {
   CursorGrant,
   CursorRow,

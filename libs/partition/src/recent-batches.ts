@@ -1,14 +1,59 @@
 import { invariant } from '@sluice/foundation'
 import type { StoredBatch } from './rows.js'
 
+/**
+ * The memory that all partitions of a process share for their newest batches. When it is full they take
+ * turns in letting their oldest batch go.
+ */
+export class RecentBudget {
+  readonly #bytesMax: number
+  #usedBytes = 0
+  /** Those that can let a batch go, the next one first. */
+  readonly #givers = new Set<RecentBatches>()
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  /** Lets batches go while there are too many, but none that its partition has to keep. */
+  enforce(): void {
+    for (const owner of this.#givers) {
+      if (this.#usedBytes <= this.#bytesMax) return
+      this.#givers.delete(owner)
+      owner.dropOldest()
+      // Behind all others, which is where this loop comes to it again.
+      if (owner.canDrop) this.#givers.add(owner)
+    }
+  }
+
+  // What follows is for the partitions' batches.
+
+  used(bytes: number): void {
+    this.#usedBytes += bytes
+  }
+
+  /** Whether it can let a batch go may have changed. */
+  changed(owner: RecentBatches): void {
+    if (!owner.canDrop) this.#givers.delete(owner)
+    else this.#givers.add(owner)
+  }
+}
+
 /** The newest batches of a partition, in order and without gaps, for readers that keep up. */
 export class RecentBatches {
-  #batches: StoredBatch[] = []
+  readonly #budget: RecentBudget
+  #batches: (StoredBatch | undefined)[] = []
   #first = 0
-  #sizeBytes = 0
+  /** Batches before it may go. */
+  #keepFrom = 0
+  #isClosed = false
 
-  get sizeBytes(): number {
-    return this.#sizeBytes
+  constructor(budget: RecentBudget) {
+    this.#budget = budget
   }
 
   /** Offset of the oldest message here; `undefined` when there is none. */
@@ -17,29 +62,48 @@ export class RecentBatches {
   }
 
   add(batch: StoredBatch): void {
+    invariant(!this.#isClosed, 'nothing is added after the end')
     const last = this.#batches.length > this.#first ? this.#batches.at(-1) : undefined
     invariant(
       last === undefined || last.lastOffset + 1 === batch.baseOffset,
       'recent batches follow one another without a gap',
     )
     this.#batches.push(batch)
-    this.#sizeBytes += batch.bytes.length
+    this.#budget.used(batch.bytes.length)
+    this.#budget.changed(this)
   }
 
-  /** Drops the oldest batches while more than `bytesMax` are held, but none at or above `keepFrom`. */
-  evict(bytesMax: number, keepFrom: number): void {
-    while (this.#sizeBytes > bytesMax && this.#first < this.#batches.length) {
-      if (this.#batches[this.#first]!.lastOffset >= keepFrom) return
-      this.#dropOldest()
-    }
-    this.#giveBack()
+  /** Batches before `offset` can be read elsewhere: they may go when room is needed. */
+  release(offset: number): void {
+    this.#keepFrom = offset
+    this.#budget.changed(this)
   }
 
   /** Drops what is before `logStart` whole: deleted messages are held for nobody. */
   trim(logStart: number): void {
-    while (this.#first < this.#batches.length && this.#batches[this.#first]!.lastOffset < logStart)
-      this.#dropOldest()
-    this.#giveBack()
+    for (let oldest = this.#batches[this.#first]; oldest !== undefined && oldest.lastOffset < logStart;) {
+      this.#remove(oldest)
+      oldest = this.#batches[this.#first]
+    }
+    this.#budget.changed(this)
+  }
+
+  /** Lets everything go. */
+  close(): void {
+    this.trim(Number.POSITIVE_INFINITY)
+    this.#isClosed = true
+  }
+
+  /** False when the oldest batch is to be kept, or there is none. */
+  get canDrop(): boolean {
+    const oldest = this.#batches[this.#first]
+    return oldest !== undefined && oldest.lastOffset < this.#keepFrom
+  }
+
+  /** For the budget. */
+  dropOldest(): void {
+    invariant(this.canDrop, 'what is not in the database is kept')
+    this.#remove(this.#batches[this.#first]!)
   }
 
   /**
@@ -60,13 +124,11 @@ export class RecentBatches {
     return found
   }
 
-  #dropOldest(): void {
-    this.#sizeBytes -= this.#batches[this.#first]!.bytes.length
+  #remove(oldest: StoredBatch): void {
+    // At once, so that its bytes are free although the list is made shorter later.
+    this.#batches[this.#first] = undefined
     this.#first++
-  }
-
-  /** Lets go of the dropped ones, seldom enough to cost nothing per batch. */
-  #giveBack(): void {
+    this.#budget.used(-oldest.bytes.length)
     if (this.#first <= 64 || this.#first * 2 <= this.#batches.length) return
     this.#batches = this.#batches.slice(this.#first)
     this.#first = 0

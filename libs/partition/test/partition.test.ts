@@ -10,6 +10,7 @@ import {
   LeaderProjection,
   PartitionState,
   RecentBatches,
+  RecentBudget,
 } from '@sluice/partition'
 import fc from 'fast-check'
 
@@ -457,7 +458,7 @@ describe('recent batches', () => {
   })
 
   test('answer from the batch that holds the offset, within the bound, at least one', () => {
-    const recent = new RecentBatches()
+    const recent = new RecentBatches(new RecentBudget(1e6))
     for (const base of [10, 13, 16]) recent.add(stored(base, 3))
     expect(recent.read(9, 1e6)).toBeUndefined()
     expect(recent.read(14, 1)?.map((b) => b.baseOffset)).toEqual([13])
@@ -467,26 +468,52 @@ describe('recent batches', () => {
   })
 
   test('let go of deleted ones, also of those that the database does not have', () => {
-    const recent = new RecentBatches()
+    const budget = new RecentBudget(1e6)
+    const recent = new RecentBatches(budget)
     for (const base of [0, 3, 6]) recent.add(stored(base, 3))
     recent.trim(4)
     expect(recent.firstOffset).toBe(3)
     recent.trim(9)
-    expect(recent.sizeBytes).toBe(0)
+    expect(budget.usedBytes).toBe(0)
     recent.add(stored(9, 1))
     expect(recent.firstOffset).toBe(9)
   })
 
-  test('evict the oldest, but never what the database does not have', () => {
-    const recent = new RecentBatches()
+  test('go when room is needed, the oldest first, but never what the database does not have', () => {
+    const budget = new RecentBudget(0)
+    const recent = new RecentBatches(budget)
     for (let base = 0; base < 300; base += 3) recent.add(stored(base, 3))
-    recent.evict(0, 150)
+    budget.enforce()
+    expect(recent.firstOffset).toBe(0)
+    recent.release(150)
+    budget.enforce()
     expect(recent.firstOffset).toBe(150)
     expect(recent.read(150, 1)?.[0]?.baseOffset).toBe(150)
-    recent.evict(0, 300)
+    recent.release(300)
+    budget.enforce()
     expect(recent.firstOffset).toBeUndefined()
-    expect(recent.sizeBytes).toBe(0)
+    expect(budget.usedBytes).toBe(0)
     recent.add(stored(300, 1))
     expect(recent.read(300, 1)).toHaveLength(1)
+  })
+
+  test('of many partitions share one bound; one that has to keep its own does not keep the others from going', () => {
+    const size = 100
+    const sized = (base: number) => ({ ...stored(base, 3), bytes: new Uint8Array(size) })
+    const budget = new RecentBudget(10 * size)
+    const all = Array.from({ length: 20 }, () => new RecentBatches(budget))
+    for (let round = 0; round < 200; round++) {
+      for (const [i, recent] of all.entries()) {
+        recent.add(sized(round * 3))
+        // The first partition's database write never comes.
+        if (i > 0) recent.release(round * 3 + 3)
+      }
+      budget.enforce()
+      expect(budget.usedBytes).toBe(Math.max(10, round + 1) * size)
+    }
+    expect(all[0]!.firstOffset).toBe(0)
+    expect(all[19]!.firstOffset).toBeUndefined()
+    for (const recent of all) recent.close()
+    expect(budget.usedBytes).toBe(0)
   })
 })

@@ -2,7 +2,8 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterEach, expect, test } from '@jest/globals'
 import { acknowledgedInEachDatabase } from '../src/databases.js'
-import { type ClusterProcess, LocalCluster, until } from '../src/index.js'
+import { LocalCluster, until } from '../src/index.js'
+import type { ClusterProcess } from '../src/local-cluster.js'
 
 let cluster: LocalCluster | undefined
 

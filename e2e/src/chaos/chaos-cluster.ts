@@ -209,6 +209,14 @@ export class ChaosCluster {
     )
   }
 
+  /** The broker says that its database has what it should, and the database has all of its partitions. */
+  async hasWholeDatabase(brokerId: number): Promise<boolean> {
+    const target = this.process('broker', brokerId)
+    const body = target === undefined ? undefined : await this.#ask(target.port, '/status')
+    if (body?.['database'] !== 'ok') return false
+    return (await this.databases.partitionCount(brokerId)) === (body['partitions'] as unknown[]).length
+  }
+
   /** The end of what a broker's own log file says. */
   brokerSaid(brokerId: number, lines: number): readonly string[] {
     const file = path.join(this.#cluster.dataDirectory, 'logs', `broker-${brokerId}.log`)

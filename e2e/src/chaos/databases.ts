@@ -1,5 +1,6 @@
 import { chmod } from 'node:fs/promises'
 import path from 'node:path'
+import pg from 'pg'
 import { type PostgresServer, startPostgres } from '@sluice/postgres'
 
 const PREFIX = 'sluice_broker_'
@@ -60,8 +61,33 @@ export class Databases {
     await server.exited
   }
 
+  /** Everything in a broker's database is gone, while the broker runs: tables, rows, migrations. */
+  async emptyOne(brokerId: number): Promise<void> {
+    await this.#query(brokerId, 'DROP SCHEMA public CASCADE; CREATE SCHEMA public')
+  }
+
+  /** Partitions of which the broker's database has anything; −1 when it has no tables. */
+  async partitionCount(brokerId: number): Promise<number> {
+    try {
+      const rows = await this.#query(brokerId, 'SELECT count(*) AS count FROM partition_state')
+      return Number(rows[0]!['count'])
+    } catch {
+      return -1
+    }
+  }
+
   async stopAll(): Promise<void> {
     await Promise.all(Array.from(this.#servers.values(), (server) => server.stop()))
+  }
+
+  async #query(brokerId: number, statement: string): Promise<readonly Record<string, unknown>[]> {
+    const client = new pg.Client({ connectionString: this.url(brokerId) })
+    await client.connect()
+    try {
+      return (await client.query<Record<string, unknown>>(statement)).rows
+    } finally {
+      await client.end()
+    }
   }
 
   #server(brokerId: number): PostgresServer {

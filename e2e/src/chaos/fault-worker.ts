@@ -79,6 +79,8 @@ export class FaultWorker {
       case 'postgres-kill':
         await Promise.all(targets.map((id) => cluster.databases.killOne(id)))
         return this.#startDatabases(targets)
+      case 'postgres-emptied':
+        return this.#empty(targets)
       case 'cut-both':
       case 'cut-half':
         return this.#cut(targets, { outgoing: true, incoming: true })
@@ -161,6 +163,20 @@ export class FaultWorker {
   #startDatabases(ids: readonly number[]): Heal {
     return async () => {
       await Promise.all(ids.map((id) => this.#cluster.databases.startOne(id)))
+    }
+  }
+
+  /** The broker has to notice by itself. Another one may lose its database only when this one is whole again. */
+  async #empty(ids: readonly number[]): Promise<Heal> {
+    const cluster = this.#cluster
+    await Promise.all(ids.map((id) => cluster.databases.emptyOne(id)))
+    return async () => {
+      for (const id of ids)
+        await until(
+          () => cluster.hasWholeDatabase(id),
+          RESTART_LIMIT_MS,
+          () => `the database of broker ${id} is not made whole`,
+        ).catch((error: unknown) => this.#note(String(error)))
     }
   }
 

@@ -37,6 +37,7 @@ const FAULT_KINDS = {
   'postgres-stop': { family: 'database', scope: 'minority', does: 'PostgreSQL of a minority stopped' },
   'postgres-kill': { family: 'database', scope: 'one', does: 'kill -9 of a broker’s PostgreSQL' },
   'postgres-stop-all': { family: 'database', scope: 'all', does: 'PostgreSQL of every broker stopped' },
+  'postgres-emptied': { family: 'database', scope: 'one', does: 'everything in a broker’s database is gone' },
   'cut-both': { family: 'link', scope: 'one', does: 'a broker cut off from the others, both ways' },
   'cut-outgoing': { family: 'link', scope: 'one', does: 'the others do not hear a broker, it hears them' },
   'cut-incoming': { family: 'link', scope: 'one', does: 'a broker does not hear the others, they hear it' },

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals'
+import { Api } from '../src/api.js'
 import { BackgroundLoad, readAll } from '../src/background-load.js'
 import { ExtraBroker } from '../src/extra-broker.js'
 import { LocalCluster, until } from '../src/index.js'
@@ -68,6 +69,16 @@ async function even(running: LocalCluster, brokerIds: readonly number[]): Promis
   expect(rows.reduce((sum, row) => sum + row.replicas, 0)).toBe(PARTITIONS * 3)
 }
 
+async function metadataVoters(port: number): Promise<number[]> {
+  const api = new Api(port)
+  try {
+    const { metadata } = await api.must('GET', '/status')
+    return (metadata as { voters: number[] }).voters.toSorted((a, b) => a - b)
+  } finally {
+    api.close()
+  }
+}
+
 test('two brokers come, and one of the first goes, under load: all is even, nothing lost, doubled or held up', async () => {
   const running = (cluster = await LocalCluster.start())
   await running.api.must('POST', '/topics', { topic_name: 'change', partitions: PARTITIONS })
@@ -106,6 +117,7 @@ test('two brokers come, and one of the first goes, under load: all is even, noth
   const plan = await running.api.must('POST', '/rebalance')
   expect(plan['moves_total']).toBe(dry['moves_total'])
   await even(running, [2, 3, 4, 5])
+  expect(await metadataVoters(running.process('broker', 1).port)).toEqual([2, 3, 4, 5])
 
   const { acknowledged, longestGapMs } = await load.stop()
   const there = await readAll(running.api, 'change')

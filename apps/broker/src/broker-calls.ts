@@ -34,8 +34,7 @@ export class BrokerCalls {
   readonly #parts: {
     readonly replicas: ReplicaSet
     readonly service: PartitionService
-    /** Absent on a broker without a vote in the metadata. */
-    readonly metadata: MetadataReplica | undefined
+    readonly metadata: MetadataReplica
     /** True for the group of a partition that was deleted. */
     readonly isGone: (groupId: number) => boolean
     readonly activity: ActivityGatherer
@@ -47,7 +46,7 @@ export class BrokerCalls {
   constructor(parts: {
     readonly replicas: ReplicaSet
     readonly service: PartitionService
-    readonly metadata: MetadataReplica | undefined
+    readonly metadata: MetadataReplica
     /** True for the group of a partition that was deleted. */
     readonly isGone: (groupId: number) => boolean
     readonly activity: ActivityGatherer
@@ -76,11 +75,11 @@ export class BrokerCalls {
       case RpcMethod.RELEASE:
         return this.#release(payload)
       case RpcMethod.META_PROPOSE:
-        return encodeJson(await this.#metadata().propose(parseMetadataCommand(decodeJson(payload))))
+        return encodeJson(await this.#parts.metadata.propose(parseMetadataCommand(decodeJson(payload))))
       case RpcMethod.META_FOLLOW:
         return this.#follow(payload)
       case RpcMethod.META_VERSION:
-        return encodeJson({ version: await this.#metadata().currentVersion() })
+        return encodeJson({ version: await this.#parts.metadata.currentVersion() })
       case RpcMethod.COPY_OPEN:
         return this.#parts.copies.open(payload)
       case RpcMethod.COPY_READ:
@@ -90,11 +89,11 @@ export class BrokerCalls {
       case RpcMethod.RANGE_REPAIR:
         return this.#parts.ranges.answer(method, payload)
       case RpcMethod.META_COPY:
-        return encodeJson(this.#metadata().copy())
+        return encodeJson(this.#parts.metadata.copy())
       case RpcMethod.ACTIVITY:
-        if (!this.#metadata().serving)
+        if (!this.#parts.metadata.serving)
           throw new BrokerError('NOT_LEADER', 'this broker does not lead the metadata', {
-            ...(this.#metadata().leader > 0 ? { leaderId: this.#metadata().leader } : {}),
+            ...(this.#parts.metadata.leader > 0 ? { leaderId: this.#parts.metadata.leader } : {}),
           })
         this.#parts.activity.report(decodeJson(payload))
         return encodeJson({})
@@ -156,7 +155,7 @@ export class BrokerCalls {
     const { from, waitMs } = decodeJson(payload) as { from?: unknown; waitMs?: unknown }
     if (typeof from !== 'number' || !Number.isSafeInteger(from) || from < 0 || typeof waitMs !== 'number')
       throw new BrokerError('INVALID_REQUEST', 'a follower tells from where and how long it waits')
-    return encodeJson(await this.#metadata().follow(from, Math.min(Math.max(waitMs, 0), WAIT_MS_MAX)))
+    return encodeJson(await this.#parts.metadata.follow(from, Math.min(Math.max(waitMs, 0), WAIT_MS_MAX)))
   }
 
   async #status(): Promise<BrokerStatus> {
@@ -176,11 +175,5 @@ export class BrokerCalls {
         outcome: 'no',
       })
     return replica
-  }
-
-  #metadata(): MetadataReplica {
-    if (this.#parts.metadata === undefined)
-      throw new BrokerError('NOT_LEADER', 'this broker has no vote in the metadata', { outcome: 'no' })
-    return this.#parts.metadata
   }
 }

@@ -1,6 +1,8 @@
 import type { Clock } from '@sluice/foundation'
 import { emptied, nextAction } from '@sluice/metadata'
+import type { Configuration } from '@sluice/raft'
 import type { Logger } from 'pino'
+import { nextMembersStep } from './metadata-members.js'
 import type { MetadataReplica } from './metadata-replica.js'
 
 /** Decisions in one round; more come with the next. */
@@ -16,6 +18,8 @@ export class ClusterBalancer {
   readonly #logger: Logger
   /** Since when this broker has led the metadata without a break; `undefined` while it does not. */
   #leadingSince: number | undefined
+  /** A configuration of the metadata group that was committed, and up to where its log was by then. */
+  #seen: { readonly configuration: Configuration; readonly commit: number } | undefined
 
   constructor(parts: { readonly clock: Clock; readonly logger: Logger }) {
     this.#clock = parts.clock
@@ -26,19 +30,20 @@ export class ClusterBalancer {
   async round(metadata: MetadataReplica): Promise<void> {
     if (!metadata.serving) {
       this.#leadingSince = undefined
+      this.#seen = undefined
       return
     }
     this.#leadingSince ??= this.#clock.monotonic()
-    this.#releaseVotes(metadata)
+    // Whoever was silent because the whole cluster was down has had the time to be heard by then.
+    const knowsTheDead =
+      this.#clock.monotonic() - this.#leadingSince > metadata.state.settings.deadAfterMs.broker
+    this.#changeMembers(metadata, knowsTheDead)
     for (let decisions = 0; decisions < DECISIONS_PER_ROUND; decisions++) {
-      // Whoever was silent because the whole cluster was down has had the time to be heard by then.
-      const knowsTheDead =
-        this.#clock.monotonic() - this.#leadingSince > metadata.state.settings.deadAfterMs.broker
-      const { voters, votersOutgoing } = metadata.group.configuration
+      const { voters, votersOutgoing, learners } = metadata.group.configuration
       const action = nextAction(metadata.state, {
         now: this.#clock.now(),
         knowsTheDead,
-        metadataVoters: [...voters, ...votersOutgoing],
+        metadataMembers: [...voters, ...votersOutgoing, ...learners],
       })
       if (action === undefined) return
       const { result } = await metadata.propose(action)
@@ -48,18 +53,33 @@ export class ClusterBalancer {
     }
   }
 
-  /** A broker that has given everything away gives its vote back, and its leadership before that. */
-  #releaseVotes({ group, state }: MetadataReplica): void {
-    const { voters } = group.configuration
-    const going = emptied(state).find(({ id }) => (voters as readonly number[]).includes(id))
-    const staying = voters.filter((id) => (id as number) !== going?.id)
-    if (going === undefined || staying.length === 0) return
-    if ((group.state.leader as number) === going.id) {
-      const heir = staying.find((id) => group.progress(id)?.recentActive === true)
-      if (heir !== undefined) group.transferLeadership(heir)
-      return
-    }
-    const { kind } = group.changeConfiguration({ voters: staying })
-    this.#logger.info({ broker: going.id, outcome: kind }, 'a broker that leaves gives its vote back')
+  /** Every broker a member, up to five with a vote; who leaves, or stays dead, is replaced. */
+  #changeMembers({ group, state }: MetadataReplica, knowsTheDead: boolean): void {
+    const { configuration, commit, isConfigurationCommitted } = group
+    const before = this.#seen
+    this.#seen = isConfigurationCommitted ? { configuration, commit } : undefined
+    if (before?.configuration !== configuration) return
+    const members = [...configuration.voters, ...configuration.learners]
+    // The leader itself has no progress.
+    const caughtUp = members.filter((id) => (group.progress(id)?.match ?? commit) >= before.commit)
+    const going = new Set(emptied(state).map(({ id }) => id as number))
+    const step = nextMembersStep(
+      {
+        configuration,
+        isCommitted: isConfigurationCommitted,
+        leader: group.state.leader,
+        caughtUp: new Set(caughtUp),
+      },
+      state.brokers().map(({ id }) => ({
+        id,
+        isFit: !knowsTheDead || state.healthCheck('broker', id)?.status === 'alive',
+        isGoing: going.has(id),
+      })),
+    )
+    if (step.kind === 'hand-over') group.transferLeadership(step.to)
+    if (step.kind !== 'change') return
+    const { kind } = group.changeConfiguration(step.to)
+    const { voters, learners } = step.to
+    this.#logger.info({ voters, learners, outcome: kind }, 'a step to other members of the metadata group')
   }
 }

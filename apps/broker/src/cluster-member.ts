@@ -41,8 +41,10 @@ import { LogRecovery, type LogRecoveryParts } from './log-recovery.js'
 import { returnLeaderships } from './leadership-balancer.js'
 import { Materialiser } from './materialiser.js'
 import { MetadataMaterialiser } from './metadata-materialiser.js'
+import { METADATA_VOTERS_MAX } from './metadata-members.js'
 import { type MetadataStart, startOfMetadata } from './metadata-recovery.js'
 import { MetadataReplica } from './metadata-replica.js'
+import { allOf } from './metadata-snapshot.js'
 import { FollowingSource, type MetadataSource, VotingSource } from './metadata-source.js'
 import { PartitionCloser } from './partition-closer.js'
 import { PartitionReader } from './partition-reader.js'
@@ -56,8 +58,6 @@ import { ReplicaCheck } from './replica-check.js'
 import { groupUuid, ReplicaSet } from './replica-set.js'
 import { SharedLoads } from './shared-loads.js'
 
-/** Brokers with a vote in the metadata: the first ones of the cluster. */
-const METADATA_VOTERS_MAX = 5
 const CHORES_MS = 250
 /** Chores between two reports that this broker is alive. */
 const ALIVE_EVERY = 8
@@ -105,8 +105,9 @@ export class ClusterMember {
   readonly #parts: MemberParts
   readonly #peers: BrokerPeers
   readonly #activity: ActivityGatherer
-  readonly #metadata: MetadataReplica | undefined
-  readonly #metadataMaterialiser: MetadataMaterialiser | undefined
+  readonly #metadata: MetadataReplica
+  readonly #isFirstVoter: boolean
+  readonly #metadataMaterialiser: MetadataMaterialiser
   readonly #source: MetadataSource
   readonly #mover: ReplicaMover
   readonly #balancer: ClusterBalancer
@@ -117,7 +118,11 @@ export class ClusterMember {
 
   private constructor(
     parts: MemberParts,
-    metadata: { readonly replica: MetadataReplica; readonly store: MetadataStore } | undefined,
+    metadata: {
+      readonly replica: MetadataReplica
+      readonly store: MetadataStore
+      readonly isFirstVoter: boolean
+    },
     dropped: Map<number, number>,
   ) {
     this.#parts = parts
@@ -198,30 +203,24 @@ export class ClusterMember {
     this.#closers.add('recovery', () => this.recovery.stop())
     this.#closers.add('groups', () => this.host.stop())
     this.#activity = new ActivityGatherer(clock)
-    this.#metadata = metadata?.replica
-    if (metadata === undefined) {
-      this.#source = this.#follow(identity)
-    } else {
-      const { replica } = metadata
-      this.#source = new VotingSource({
-        replica,
-        peers: this.#peers,
-        activity: this.#activity,
-        brokerId,
-        clock,
-      })
-      this.#metadataMaterialiser = new MetadataMaterialiser({
-        replica,
-        store: {
-          materialise: async (delta) => {
-            await metadata.store.materialise(database, delta)
-          },
+    this.#metadata = metadata.replica
+    this.#isFirstVoter = metadata.isFirstVoter
+    const { replica } = metadata
+    // Who was added follows those that vote, also while it learns itself: it may be a member late, or no more.
+    this.#source = metadata.isFirstVoter
+      ? new VotingSource({ replica, peers: this.#peers, activity: this.#activity, brokerId, clock })
+      : this.#follow(identity)
+    this.#metadataMaterialiser = new MetadataMaterialiser({
+      replica,
+      store: {
+        materialise: async (delta) => {
+          await metadata.store.materialise(database, delta)
         },
-        logger,
-      })
-      this.#closers.add('metadata materialiser', () => this.#metadataMaterialiser?.stop())
-      this.#closers.add('metadata', () => replica.close())
-    }
+      },
+      logger,
+    })
+    this.#closers.add('metadata materialiser', () => this.#metadataMaterialiser.stop())
+    this.#closers.add('metadata', () => replica.close())
     const slices = new BatchSlices()
     const retention = new RetentionKeeper({
       replicas: () => this.replicas.all(),
@@ -240,7 +239,7 @@ export class ClusterMember {
         await migrate(database)
       },
       lost: (replica) => this.#reopen(replica),
-      checkMetadata: () => this.#checkMetadata(metadata?.store),
+      checkMetadata: () => this.#checkMetadata(metadata.store),
       checkMs: DATABASE_CHECK_MS,
       logger: logger.child({ part: 'database-watch' }),
     })
@@ -305,13 +304,22 @@ export class ClusterMember {
       .sort((a, b) => a - b)
       .slice(0, METADATA_VOTERS_MAX)
     const store = new MetadataStore()
-    const start = voters.includes(parts.brokerId) ? await loadMetadata(parts, store) : undefined
-    const metadata = start === undefined ? undefined : { replica: new MetadataReplica(start.stored), store }
+    const start = await loadMetadata(parts, store)
+    const replica = new MetadataReplica(start.stored, ({ index, term, state }) =>
+      store.materialise(parts.database, {
+        appliedIndex: index,
+        appliedTerm: term,
+        snapshot: state,
+        changes: allOf(state),
+        whole: true,
+      }),
+    )
+    const metadata = { replica, store, isFirstVoter: voters.includes(parts.brokerId) }
     const member = new ClusterMember(parts, metadata, await new PartitionStore().dropped(parts.database))
     member.#peers.update(parts.brokers)
-    if (metadata !== undefined) member.#openMetadata(metadata.replica, voters, start?.snapshot)
+    member.#openMetadata(replica, metadata.isFirstVoter ? voters : [], start.snapshot)
     await member.#removal.open()
-    if (metadata !== undefined) await member.#removal.sweep(metadata.replica.state, true)
+    if (metadata.isFirstVoter) await member.#removal.sweep(replica.state, true)
     member.#source.onChange((changes) => member.#metadataChanged(changes))
     member.#metadataChanged(undefined)
     member.host.start()
@@ -323,10 +331,14 @@ export class ClusterMember {
     return member
   }
 
-  /** How far the metadata is here; `undefined` on a broker without a vote in it. */
-  get metadataProgress(): { readonly applied: number; readonly compacted: number } | undefined {
-    if (this.#metadata === undefined) return undefined
-    return { applied: this.#metadata.appliedIndex, compacted: this.#metadata.group.log.compactedIndex }
+  /** How far the metadata is here, and who votes on it. */
+  get metadataProgress(): {
+    readonly applied: number
+    readonly compacted: number
+    readonly voters: readonly number[]
+  } {
+    const { appliedIndex, group } = this.#metadata
+    return { applied: appliedIndex, compacted: group.log.compactedIndex, voters: group.configuration.voters }
   }
 
   /** True, or what is missing. */
@@ -380,7 +392,9 @@ export class ClusterMember {
     this.#checkFeatureLevel(state.settings.featureLevel)
     this.#removeGone(changes)
     this.replicas.place(changes?.flatMap(({ partitions }) => partitions) ?? state.partitions())
-    if (changes?.every(({ brokers, removed }) => brokers.length + removed.length === 0) === true) return
+    const isAboutBrokers = ({ brokers, removedBrokers, removed }: MetadataChanges): boolean =>
+      brokers.length + removedBrokers.length + removed.length > 0
+    if (changes?.some(isAboutBrokers) === false) return
     const brokers = state.brokers().map(({ id, host, port }) => ({ id, host, port }))
     // What a founder was started with is newer than what the metadata remembers, until each has said where it is.
     const founders = new Set(this.#parts.founders.map((broker) => broker.id))
@@ -406,7 +420,7 @@ export class ClusterMember {
       for (const removal of removed) if (removal.kind === 'partition') this.replicas.remove(removal.partition)
     if (changes !== undefined) return
     this.replicas.removeAll((groupId) => state.wasRemoved(groupId))
-    if (this.#metadata === undefined)
+    if (!this.#isFirstVoter)
       this.#removal.sweep(state, false).catch((err: unknown) => {
         this.#parts.logger.warn({ err }, 'what is left of deleted partitions could not be looked for')
       })
@@ -444,7 +458,7 @@ export class ClusterMember {
       await this.#closer.round()
     }
     if (this.#source.ready && round % ALIVE_EVERY === 0) await this.#source.reportAlive()
-    if (this.#metadata !== undefined && round % TIDY_EVERY === 0) {
+    if (round % TIDY_EVERY === 0) {
       await this.#activity.decide(this.#metadata)
       await this.#balancer.round(this.#metadata)
     }
@@ -466,7 +480,7 @@ export class ClusterMember {
     const { clusterId, brokerId, nodeUuid, address, founders, config, clock } = this.#parts
     const { rack } = config
     const at = clock.now()
-    if (this.#metadata?.serving === true && this.#metadata.state.clusterId === '') {
+    if (this.#metadata.serving && this.#metadata.state.clusterId === '') {
       const brokers = founders.map((broker) => ({ ...broker, uuid: '' }))
       const { replicationFactor, deadAfterMs } = config
       const settings = { ...DEFAULT_SETTINGS, replicationFactor, deadAfterMs }
@@ -495,9 +509,8 @@ export class ClusterMember {
     this.replicas.reopen(replica).catch((error: unknown) => this.#parts.onFatal(toError(error)))
   }
 
-  async #checkMetadata(store: MetadataStore | undefined): Promise<void> {
+  async #checkMetadata(store: MetadataStore): Promise<void> {
     const materialiser = this.#metadataMaterialiser
-    if (store === undefined || materialiser === undefined) return
     const { writtenIndex } = materialiser
     if ((await store.appliedIndex(this.#parts.database)) < writtenIndex) materialiser.rewrite()
   }
@@ -553,11 +566,9 @@ export class ClusterMember {
       const limit = isTooLarge ? materialisedIndex : group.compactionLimit()
       this.host.compact(group, Math.min(materialisedIndex, limit))
     }
-    if (this.#metadata !== undefined && this.#metadataMaterialiser !== undefined)
-      this.host.compact(
-        this.#metadata.group,
-        Math.min(this.#metadataMaterialiser.snapshotIndex, this.#metadata.group.compactionLimit()),
-      )
+    const { group } = this.#metadata
+    const { snapshotIndex } = this.#metadataMaterialiser
+    this.host.compact(group, Math.min(snapshotIndex, isTooLarge ? snapshotIndex : group.compactionLimit()))
   }
 
   #handOver(): void {
@@ -587,12 +598,13 @@ async function loadMetadata(parts: MemberParts, store: MetadataStore): Promise<M
   const identity: RpcIdentity = { clusterId, nodeId: nodeName(brokerId), role: 'broker' }
   const peers = new BrokerPeers({ self: brokerId, identity, random, logger })
   try {
-    peers.update(founders)
+    const others = founders.length > 0 ? founders : parts.brokers
+    peers.update(others)
     return await startOfMetadata({
       stored: await store.load(database),
       log: wal.group(METADATA_GROUP as number as RaftGroupId),
       isLogLost: parts.lostLog.lost !== undefined,
-      links: founders.flatMap(({ id }) => peers.link(id) ?? []),
+      links: others.flatMap(({ id }) => peers.link(id) ?? []),
       materialise: (delta) => store.materialise(database, delta),
       logger: logger.child({ part: 'recovery' }),
       signal: parts.signal,

@@ -1,7 +1,8 @@
 import { delay } from '@sluice/foundation'
-import type { MetadataChanges, MetadataSnapshot, Removal } from '@sluice/metadata'
+import type { MetadataChanges, Removal } from '@sluice/metadata'
 import { MetadataLostError } from '@sluice/persistence'
 import type { Logger } from 'pino'
+import { allOf } from './metadata-snapshot.js'
 import type { MetadataReplica } from './metadata-replica.js'
 
 export interface MetadataDelta {
@@ -54,7 +55,7 @@ export class MetadataMaterialiser {
     this.#logger = parts.logger.child({ part: 'metadata-materialiser' })
     this.#snapshotIndex = parts.replica.appliedIndex
     parts.replica.onChange((changes) => {
-      for (const change of changes) this.#gather(change)
+      for (const change of changes ?? []) this.#gather(change)
     })
   }
 
@@ -183,22 +184,6 @@ function empty(): Gathered {
     removedBrokers: new Map(),
     auditEvents: new Map(),
     removed: new Map(),
-  }
-}
-
-/** Everything there is, as changes. */
-export function allOf(snapshot: MetadataSnapshot): MetadataChanges {
-  const { brokers, topics, producers, consumers, healthChecks, audit } = snapshot
-  return {
-    brokers,
-    topics,
-    partitions: [],
-    producers,
-    consumers,
-    healthChecks,
-    removedBrokers: [],
-    auditEvents: audit.events,
-    removed: [],
   }
 }
 

@@ -5,7 +5,7 @@ import type { RpcLink } from '@sluice/rpc'
 import type { SnapshotMeta } from '@sluice/raft'
 import type { Logger } from 'pino'
 import type { MetadataDelta } from './metadata-materialiser.js'
-import { allOf } from './metadata-materialiser.js'
+import { allOf } from './metadata-snapshot.js'
 import type { MetadataCopy } from './metadata-replica.js'
 
 /** What a voter of the metadata starts from. */

@@ -10,7 +10,16 @@ import {
   MetadataState,
   parseMetadataCommand,
 } from '@sluice/metadata'
-import { type Entry, EntryKind, type GroupState, type RaftGroup, Role, type StateMachine } from '@sluice/raft'
+import {
+  type Entry,
+  EntryKind,
+  type GroupState,
+  type RaftGroup,
+  Role,
+  type SnapshotSource,
+  type StateMachine,
+} from '@sluice/raft'
+import { MetadataSnapshotSource, readMetadataSnapshot } from './metadata-snapshot.js'
 import { EndWaiters } from './end-waiters.js'
 import { PendingProposals } from './pending-proposals.js'
 
@@ -41,10 +50,11 @@ export interface Decision {
 
 /** This broker's replica of the cluster metadata, where it has a vote. */
 export class MetadataReplica implements StateMachine {
-  readonly state: MetadataState
+  #state: MetadataState
+  readonly #persist: (copy: MetadataCopy) => Promise<unknown>
   readonly #pending = new PendingProposals<Decision>()
   readonly #waiters = new EndWaiters()
-  readonly #listeners = new Set<(changes: readonly MetadataChanges[]) => void>()
+  readonly #listeners = new Set<(changes: readonly MetadataChanges[] | undefined) => void>()
   #group: RaftGroup | undefined
   #news: (readonly [index: number, command: MetadataCommand])[] = []
   /** Followers that have everything up to here can be served from the news. */
@@ -55,11 +65,14 @@ export class MetadataReplica implements StateMachine {
   /** True while this replica leads and has applied its own first entry. */
   #serving = false
 
+  /** @param persist makes a copy that came from another broker what the database has */
   constructor(
     stored:
       { readonly appliedIndex: number; readonly appliedTerm: number; readonly snapshot: unknown } | undefined,
+    persist: (copy: MetadataCopy) => Promise<unknown>,
   ) {
-    this.state = stored === undefined ? new MetadataState() : MetadataState.fromJSON(stored.snapshot)
+    this.#persist = persist
+    this.#state = stored === undefined ? new MetadataState() : MetadataState.fromJSON(stored.snapshot)
     this.#appliedIndex = stored?.appliedIndex ?? 0
     this.#appliedTerm = stored?.appliedTerm ?? 0
     this.#newsFrom = this.#appliedIndex
@@ -73,6 +86,11 @@ export class MetadataReplica implements StateMachine {
   get group(): RaftGroup {
     invariant(this.#group !== undefined, 'the replica is attached to its group')
     return this.#group
+  }
+
+  /** Never kept across an `await`: a snapshot replaces it. */
+  get state(): MetadataState {
+    return this.#state
   }
 
   get appliedIndex(): number {
@@ -92,7 +110,7 @@ export class MetadataReplica implements StateMachine {
   }
 
   /** Calls `listener` with what entries have changed, in their order, once for all that are applied at once. */
-  onChange(listener: (changes: readonly MetadataChanges[]) => void): void {
+  onChange(listener: (changes: readonly MetadataChanges[] | undefined) => void): void {
     this.#listeners.add(listener)
   }
 
@@ -155,8 +173,30 @@ export class MetadataReplica implements StateMachine {
     }
   }
 
+  openSnapshot(): Promise<SnapshotSource> {
+    const index = this.#appliedIndex
+    const meta = { index, term: this.#appliedTerm, configuration: this.group.configurationAt(index) }
+    return Promise.resolve(new MetadataSnapshotSource(meta, this.state.toJSON()))
+  }
+
+  /** Takes a peer's snapshot: the database first, so that a restart finds what the log follows. */
+  async restore(source: SnapshotSource): Promise<void> {
+    const { index, term, configuration } = source.meta
+    const state = await readMetadataSnapshot(source)
+    const encoded = Buffer.from(configuration).toString('base64')
+    await this.#persist({ index, term, configuration: encoded, state: state.toJSON() })
+    this.#state = state
+    this.#appliedIndex = index
+    this.#appliedTerm = term
+    this.#news = []
+    this.#newsFrom = index
+    this.#waiters.advanced(index + 1)
+    for (const listener of this.#listeners) listener(undefined)
+  }
+
   /** The version that holds everything decided before the call. @throws BrokerError NOT_LEADER */
   currentVersion(): Promise<number> {
+    if (this.#leading.leader === 0) return Promise.reject(this.#notLeader())
     return new Promise((resolve, reject) => {
       this.group.readIndex((outcome) => {
         if (outcome.kind === 'ready') resolve(outcome.index)

@@ -15,7 +15,7 @@ const LIMITS = { movesAtOnce: 2, moveTimeoutMs: 1000 }
 class Cluster {
   readonly state = new MetadataState()
   now = AT
-  metadataVoters: readonly number[] = [1, 2, 3]
+  metadataMembers: readonly number[] = [1, 2, 3]
 
   constructor(brokers = [1, 2, 3], settings = DEFAULT_SETTINGS) {
     const seats = brokers.map((id) => ({ id, host: `h${id}`, port: 7000 + id, uuid: '' }))
@@ -57,7 +57,7 @@ class Cluster {
       const action = nextAction(this.state, {
         now: this.now,
         knowsTheDead,
-        metadataVoters: this.metadataVoters,
+        metadataMembers: this.metadataMembers,
       })
       if (action === undefined) return kinds
       kinds.push(action.kind)
@@ -121,7 +121,7 @@ describe('a broker that is to leave', () => {
       expect(replicas).toHaveLength(3)
     }
     expect(cluster.state.broker(1)).toBeDefined()
-    cluster.metadataVoters = [2, 3]
+    cluster.metadataMembers = [2, 3]
     expect(cluster.lead()).toEqual(['remove-broker'])
     expect(cluster.state.broker(1)).toBeUndefined()
     expect(cluster.state.healthCheck('broker', 1)).toBeUndefined()
@@ -251,7 +251,7 @@ describe('a plan', () => {
     const stuck = MetadataState.fromJSON(JSON.parse(JSON.stringify(cluster.state)))
     cluster.movesEnd()
     expect(cluster.plan).toMatchObject({ state: 'incomplete', moves: [{ state: 'undone' }] })
-    const action = nextAction(stuck, { now: cluster.now + 1001, knowsTheDead: true, metadataVoters: [] })!
+    const action = nextAction(stuck, { now: cluster.now + 1001, knowsTheDead: true, metadataMembers: [] })!
     stuck.apply(stuck.version + 1, action)
     expect(stuck.plan).toMatchObject({ state: 'incomplete', moves: [{ state: 'failed' }] })
   })

@@ -19,8 +19,8 @@ export interface LeaderView {
   readonly now: number
   /** It has led for long enough to know who is silent because he is dead. */
   readonly knowsTheDead: boolean
-  /** Brokers with a vote in the metadata. */
-  readonly metadataVoters: readonly number[]
+  /** Brokers in the metadata's Raft group. */
+  readonly metadataMembers: readonly number[]
 }
 
 /**
@@ -86,8 +86,8 @@ function planFor(state: MetadataState, view: LeaderView): MetadataCommand | unde
 }
 
 /** A broker that was to leave, and holds nothing any more. */
-function removal(state: MetadataState, { now, metadataVoters }: LeaderView): MetadataCommand | undefined {
-  const broker = emptied(state).find(({ id }) => !metadataVoters.includes(id))
+function removal(state: MetadataState, { now, metadataMembers }: LeaderView): MetadataCommand | undefined {
+  const broker = emptied(state).find(({ id }) => !metadataMembers.includes(id))
   return broker === undefined ? undefined : { kind: 'remove-broker', at: now, brokerId: broker.id }
 }
 

@@ -49,6 +49,8 @@ export async function runBounds(options: BoundsOptions): Promise<readonly Bounds
   const { url, connections, seconds, runId, say, pid } = options
   const api = new Api(url)
   const context = { api, connections, seconds, warmUpSeconds: 0.1, say }
+  say('warms up')
+  for (const scenario of SCENARIOS) await scenario.run({ ...context, seconds: 2, runId: `${runId}-warm` })
   const small = await measureAll({ ...context, runId: `${runId}-small` }, pid)
   await fill(api, options)
   const full = await measureAll({ ...context, runId: `${runId}-full` }, pid)

@@ -2,7 +2,14 @@ import { isDeepStrictEqual } from 'node:util'
 import { BrokerLinks, MetadataFollower } from '@sluice/client'
 import { BrokerError, METADATA_GROUP } from '@sluice/domain'
 import { type Clock, Closers, delay, type Random, toError } from '@sluice/foundation'
-import { DEFAULT_SETTINGS, FEATURES, isLeaving, type MetadataChanges, supports } from '@sluice/metadata'
+import {
+  changesBrokers,
+  DEFAULT_SETTINGS,
+  FEATURES,
+  isLeaving,
+  type MetadataChanges,
+  supports,
+} from '@sluice/metadata'
 import { RecentBudget } from '@sluice/partition'
 import {
   BatchSlices,
@@ -392,9 +399,7 @@ export class ClusterMember {
     this.#checkFeatureLevel(state.settings.featureLevel)
     this.#removeGone(changes)
     this.replicas.place(changes?.flatMap(({ partitions }) => partitions) ?? state.partitions())
-    const isAboutBrokers = ({ brokers, removedBrokers, removed }: MetadataChanges): boolean =>
-      brokers.length + removedBrokers.length + removed.length > 0
-    if (changes?.some(isAboutBrokers) === false) return
+    if (changes?.some(changesBrokers) === false) return
     const brokers = state.brokers().map(({ id, host, port }) => ({ id, host, port }))
     // What a founder was started with is newer than what the metadata remembers, until each has said where it is.
     const founders = new Set(this.#parts.founders.map((broker) => broker.id))

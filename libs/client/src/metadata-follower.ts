@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import { type Clock, delay, messageOf, type Random, toError } from '@sluice/foundation'
-import { type MetadataChanges, type MetadataCommand, MetadataState } from '@sluice/metadata'
+import { changesBrokers, type MetadataChanges, type MetadataCommand, MetadataState } from '@sluice/metadata'
 import type { Logger } from 'pino'
 import { backOffMs } from './back-off.js'
 import { addressText, type BrokerAddress } from './broker-address.js'
@@ -250,8 +250,7 @@ export class MetadataFollower {
   }
 
   #changed(changes: readonly MetadataChanges[] | undefined): void {
-    if (changes?.some(({ brokers, removed }) => brokers.length + removed.length > 0) ?? true)
-      this.#learnMembers()
+    if (changes?.some(changesBrokers) ?? true) this.#learnMembers()
     for (const listener of this.#listeners) listener(changes)
   }
 

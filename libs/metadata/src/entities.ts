@@ -152,3 +152,8 @@ export interface MetadataChanges {
   readonly auditEvents: readonly AuditEvent[]
   readonly removed: readonly Removal[]
 }
+
+/** True when there are other brokers now, or others than they were. */
+export function changesBrokers({ brokers, removedBrokers }: MetadataChanges): boolean {
+  return brokers.length + removedBrokers.length > 0
+}

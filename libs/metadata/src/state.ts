@@ -725,10 +725,10 @@ export class MetadataState {
       const event = this.#record(command, 'broker-state-changed', `broker/${broker.id}`, reason)
       return { result, changes: { brokers: [changed], auditEvents: [event] } }
     }
-    const refusal = this.#removeBroker(broker.id)
-    if (refusal !== undefined) return refusal
+    const partitions = this.#removeBroker(broker.id)
+    if ('result' in partitions) return partitions
     const event = this.#record(command, 'broker-removed', `broker/${broker.id}`, 'nothing is left on it')
-    return { result, changes: { removedBrokers: [broker.id], auditEvents: [event] } }
+    return { result, changes: { partitions, removedBrokers: [broker.id], auditEvents: [event] } }
   }
 
   /** Why the cluster cannot do without the broker. */
@@ -743,7 +743,8 @@ export class MetadataState {
     return undefined
   }
 
-  #removeBroker(brokerId: BrokerId): Outcome | undefined {
+  /** The partitions that are different without it, or why it cannot go. */
+  #removeBroker(brokerId: BrokerId): Outcome | PartitionInfo[] {
     for (const partition of this.#partitions.values())
       if (isHolder(partition, brokerId))
         return refused(
@@ -751,14 +752,17 @@ export class MetadataState {
           `broker ${brokerId} holds a replica of ${partition.name}`,
           'broker_id',
         )
+    const partitions: PartitionInfo[] = []
     for (const partition of [...this.#partitions.values()]) {
       const changed = forgetBroker(partition, brokerId)
-      if (changed !== partition) this.#replacePartition(partition, changed)
+      if (changed === partition) continue
+      this.#replacePartition(partition, changed)
+      partitions.push(changed)
     }
     this.#brokers.delete(brokerId)
     this.#loads.delete(brokerId)
     this.#health.remove('broker', brokerId)
-    return undefined
+    return partitions
   }
 
   #changePlan(command: PlanCommand): Outcome {

@@ -17,8 +17,8 @@ const NOBODY = -1
  * read manager, whose caller is gone.
  */
 export class FetchFences {
-  // Oldest first.
-  readonly #holders = new Map<string, number>()
+  #newer = new Map<string, number>()
+  #older = new Map<string, number>()
 
   /** @throws BrokerError MANAGER_UNAVAILABLE for a try that another one has overtaken */
   pass(
@@ -29,7 +29,7 @@ export class FetchFences {
       this.#put(groupId, fetch, fetch.holder)
       return
     }
-    const known = this.#holders.get(keyOf(groupId, fetch))
+    const known = this.#get(keyOf(groupId, fetch))
     if (known !== undefined && known !== fetch.holder)
       throw new BrokerError('MANAGER_UNAVAILABLE', 'this consume call was taken over or given up', {
         component: 'read-manager',
@@ -39,15 +39,20 @@ export class FetchFences {
 
   /** The try will not ask any more; what of it is late comes from before. */
   released(groupId: number, release: RequestName & { readonly holder: number }): void {
-    const known = this.#holders.get(keyOf(groupId, release))
+    const known = this.#get(keyOf(groupId, release))
     if (known === undefined || known === release.holder) this.#put(groupId, release, NOBODY)
   }
 
   #put(groupId: number, request: RequestName, holder: number): void {
-    const key = keyOf(groupId, request)
-    this.#holders.delete(key)
-    this.#holders.set(key, holder)
-    if (this.#holders.size > FENCES_MAX) this.#holders.delete(this.#holders.keys().next().value!)
+    this.#newer.set(keyOf(groupId, request), holder)
+    // The older half goes at once: finding the oldest one of a map costs as many steps as it has lost.
+    if (this.#newer.size < FENCES_MAX / 2) return
+    this.#older = this.#newer
+    this.#newer = new Map()
+  }
+
+  #get(key: string): number | undefined {
+    return this.#newer.get(key) ?? this.#older.get(key)
   }
 }
 

@@ -41,6 +41,8 @@ export class SimNode {
   #turnScheduled = false
   #pausedUntilMs = 0
   #ticksFirst = false
+  /** Groups that decide nothing before an earlier opening's writes are durable. */
+  #held = new Set<RaftGroupId>()
   /** Groups that are taking a snapshot from another node. */
   #taking = new Set<GroupIncarnation>()
   #missedTick: Waiting['run'] | undefined
@@ -237,8 +239,9 @@ export class SimNode {
     this.enter((host) => {
       const replica = this.#replicas.get(id)
       if (replica === undefined) return
+      const { isWriting } = replica.group
       host.closeGroup(id)
-      this.#closed(replica)
+      this.#closed(replica, isWriting)
     })
   }
 
@@ -371,12 +374,19 @@ export class SimNode {
     const log = this.store.group(id)
     if (log === undefined || sameBytes(log.uuid, uuid)) return
     const replica = this.#replicas.get(id)
+    const isWriting = replica?.group.isWriting === true
     host.removeGroup(id)
-    if (replica !== undefined) this.#closed(replica)
+    if (replica !== undefined) this.#closed(replica, isWriting)
   }
 
-  #closed(replica: SimReplica): void {
-    this.#replicas.delete(replica.incarnation.id)
+  /** The host holds the group's next opening back until what this one has written is durable. */
+  #closed(replica: SimReplica, isWriting: boolean): void {
+    const { id } = replica.incarnation
+    if (isWriting) {
+      this.#held.add(id)
+      this.store.append([], () => this.#held.delete(id))
+    }
+    this.#replicas.delete(id)
     replica.close()
   }
 
@@ -460,8 +470,8 @@ export class SimNode {
   }
 
   #observe(isCurrent: boolean): void {
-    // A group may be held back until what an earlier opening has written is durable.
-    for (const replica of this.#replicas.values()) replica.observe(isCurrent && !replica.group.hasOutput)
+    for (const [id, replica] of this.#replicas)
+      replica.observe(isCurrent && !this.#held.has(id) && !replica.group.hasOutput)
   }
 
   /** Whatever belongs to the process is gone with it. */
@@ -470,6 +480,7 @@ export class SimNode {
     for (const replica of this.#replicas.values()) replica.close()
     this.#replicas = new Map()
     this.#turnScheduled = false
+    this.#held = new Set()
     this.#taking = new Set()
     this.#pausedUntilMs = 0
     this.#missedTick = undefined

@@ -128,6 +128,7 @@ export class RaftNode {
     closers.add('snapshot exchange', () => this.#exchange.close())
     this.host = new RaftHost({
       nodeId: names.id,
+      epoch: storage.identity.bootEpoch,
       store: storage.store,
       transport,
       random,

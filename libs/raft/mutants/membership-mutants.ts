@@ -112,7 +112,7 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     file: 'core/follower.js',
     find: 'if (state.log.term(snapshot.index) === snapshot.term) {',
     replace: 'if (false) {',
-    caughtBy: SIMULATION,
+    caughtBy: { kind: 'test', file: 'scenario-files.test.ts', name: 'snapshot-and-the-log' },
   },
   {
     id: 'snapshot-behind-commit-taken',

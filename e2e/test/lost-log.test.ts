@@ -2,8 +2,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterEach, expect, test } from '@jest/globals'
 import { acknowledgedInEachDatabase } from '../src/databases.js'
-import { LocalCluster, until } from '../src/index.js'
-import type { ClusterProcess } from '../src/local-cluster.js'
+import { type ClusterProcess, LocalCluster, until } from '../src/index.js'
 
 let cluster: LocalCluster | undefined
 

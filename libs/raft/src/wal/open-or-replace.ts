@@ -1,5 +1,5 @@
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { WalCorruptError } from './errors.js'
 import { parseSegmentFileName } from './format.js'
 import { openWal, type Wal } from './wal.js'
@@ -15,7 +15,8 @@ export interface OpenedLog {
 
 /**
  * Opens the log; one that is damaged, or gone although there was one, is set aside as `<directory>.damaged`, in
- * place of any earlier one, and an empty one begins. Its groups must then be opened as recovering, until
+ * place of one that all groups have recovered from, and an empty one begins. One of a loss that is not mended yet
+ * stays beside it, as `<directory>.damaged-2` and so on: it may hold what no other disk does. Its groups must then be opened as recovering, until
  * `recovered`: a file `<directory>.recovering` says so over restarts.
  *
  * @param options.isUsed there was a log in this directory: it is missed when it is not there
@@ -30,8 +31,9 @@ export async function openOrReplaceWal(
   const wal = await openWal(options).catch(async (error: unknown) => {
     if (!(error instanceof WalCorruptError)) throw error
     // Before anything is moved: a crash in between must not make it a log that was never used.
+    const isFirst = (await textOf(marker)) === undefined
     await note(marker, error.message)
-    await setAside(directory)
+    await setAside(directory, isFirst)
     return openWal(options)
   })
   return {
@@ -60,9 +62,12 @@ async function note(marker: string, reason: string): Promise<void> {
   await syncDirectory(dirname(marker))
 }
 
-async function setAside(directory: string): Promise<void> {
-  const aside = `${directory}.damaged`
-  await rm(aside, { recursive: true, force: true })
+async function setAside(directory: string, isFirst: boolean): Promise<void> {
+  let aside = `${directory}.damaged`
+  if (isFirst) await rm(aside, { recursive: true, force: true })
+  const names = await readdir(dirname(directory))
+  for (let number = 2; names.includes(basename(aside)) && !isFirst; number++)
+    aside = `${directory}.damaged-${number}`
   await rename(directory, aside)
   await syncDirectory(dirname(directory))
 }

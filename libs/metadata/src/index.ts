@@ -4,7 +4,6 @@ export {
   type Mark,
   type MetadataCommand,
   type MoveOrder,
-  parseMetadataCommand,
   type Seen,
   type TopicChange,
 } from './command.js'
@@ -25,6 +24,7 @@ export type {
   TopicInfo,
   TopicSettings,
 } from './entities.js'
+export { parseMetadataCommand } from './parse-command.js'
 export { type BrokerLoad, placeReplicas } from './placement.js'
 export { hasRetention } from './topic-settings.js'
 export { isHolder, mayHold, wantedReplicas } from './replica-move.js'

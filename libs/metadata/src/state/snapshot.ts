@@ -2,7 +2,7 @@ import { BrokerError } from '@sluice/domain'
 import { invariant } from '@sluice/foundation'
 import type { AuditSnapshot } from '../audit-trail.js'
 import type { PlansSnapshot } from '../balance/plan-desk.js'
-import { toThresholds } from '../command.js'
+import { toThresholds } from '../parse-command.js'
 import type {
   BrokerInfo,
   ClusterSettings,

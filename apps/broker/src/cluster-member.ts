@@ -1,65 +1,40 @@
-import { isDeepStrictEqual } from 'node:util'
 import { BrokerLinks, MetadataFollower } from '@sluice/client'
 import { BrokerError, METADATA_GROUP } from '@sluice/domain'
-import { type Clock, Closers, delay, type Random, toError } from '@sluice/foundation'
-import {
-  changesBrokers,
-  DEFAULT_SETTINGS,
-  FEATURES,
-  isLeaving,
-  type MetadataChanges,
-  supports,
-} from '@sluice/metadata'
+import { Closers, delay, toError } from '@sluice/foundation'
+import { changesBrokers, FEATURES, isLeaving, type MetadataChanges, supports } from '@sluice/metadata'
 import { RecentBudget } from '@sluice/partition'
-import {
-  BatchSlices,
-  type Database,
-  ensureDatabase,
-  MetadataStore,
-  migrate,
-  PartitionRemovals,
-  PartitionStore,
-  retentionStart,
-} from '@sluice/persistence'
-import {
-  type NodeId,
-  type RaftGroupId,
-  RaftHost,
-  SnapshotExchange,
-  type SnapshotMeta,
-  type SnapshotStore,
-  type Wal,
-} from '@sluice/raft'
+import { MetadataStore, PartitionRemovals, PartitionStore } from '@sluice/persistence'
+import { type NodeId, type RaftGroupId, RaftHost, type SnapshotMeta } from '@sluice/raft'
 import type { RpcIdentity } from '@sluice/rpc'
-import type { Logger } from 'pino'
 import { ActivityGatherer } from './activity-gatherer.js'
-import type { BrokerAddress } from './broker-address.js'
 import { BrokerCalls } from './broker-calls.js'
 import { BrokerPeers, nodeName } from './broker-peers.js'
 import { brokerStatus } from './broker-status.js'
 import { ClusterBalancer } from './cluster-balancer.js'
-import { CheckKeeper } from './check-keeper.js'
-import type { BrokerConfig } from './config.js'
 import { DatabaseCopies } from './database-copies.js'
 import { DatabaseRecovery } from './database-recovery.js'
 import { DatabaseSnapshots } from './database-snapshots.js'
-import { DatabaseWatch } from './database-watch.js'
-import { LogRecovery, type LogRecoveryParts } from './log-recovery.js'
+import { handOver } from './hand-over.js'
+import { introduce } from './introduction.js'
+import { startKeepers } from './keepers.js'
+import { loadMetadata } from './load-metadata.js'
+import { compactLogs } from './log-compaction.js'
+import { LogRecovery } from './log-recovery.js'
 import { returnLeaderships } from './leadership-balancer.js'
 import { Materialiser } from './materialiser.js'
 import { MetadataMaterialiser } from './metadata-materialiser.js'
+import type { MemberParts } from './member-parts.js'
 import { METADATA_VOTERS_MAX } from './metadata-members.js'
-import { type MetadataStart, startOfMetadata } from './metadata-recovery.js'
 import { MetadataReplica } from './metadata-replica.js'
 import { allOf } from './metadata-snapshot.js'
 import { FollowingSource, type MetadataSource, VotingSource } from './metadata-source.js'
 import { PartitionCloser } from './partition-closer.js'
 import { PartitionReader } from './partition-reader.js'
 import type { PartitionReplica } from './partition-replica.js'
+import { snapshotExchange } from './partition-snapshot-exchange.js'
 import { PartitionService } from './partition-service.js'
 import { ReplicaMover } from './replica-mover.js'
 import { ReplicaRemoval } from './replica-removal.js'
-import { RetentionKeeper } from './retention-keeper.js'
 import { RangeCalls } from './range-calls.js'
 import { ReplicaCheck } from './replica-check.js'
 import { groupUuid, ReplicaSet } from './replica-set.js'
@@ -70,35 +45,6 @@ const CHORES_MS = 250
 const ALIVE_EVERY = 8
 /** Chores between two rounds of leaderships given back, and of log space freed. */
 const TIDY_EVERY = 4
-const HAND_OVER_MS = 1000
-/** Between two looks whether the database has what it confirmed. */
-const DATABASE_CHECK_MS = 2000
-
-export interface MemberParts {
-  readonly config: BrokerConfig
-  readonly clusterId: string
-  readonly brokerId: number
-  readonly nodeUuid: string
-  /** Where to find others at first; the metadata knows better later. */
-  readonly brokers: readonly BrokerAddress[]
-  /** Of the brokers that made the cluster; empty on one that was added. */
-  readonly founders: readonly BrokerAddress[]
-  readonly address: { readonly host: string; readonly port: number }
-  readonly database: Database
-  readonly wal: Wal
-  /** How often this broker was started. */
-  readonly starts: number
-  readonly lostLog: Omit<LogRecoveryParts, 'logger'>
-  /** Where snapshots of peers arrive. */
-  readonly snapshots: SnapshotStore
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
-  /** Aborted when the broker stops while it starts. */
-  readonly signal: AbortSignal
-  readonly onFatal: (error: Error) => void
-  readonly onBrokersChanged: (brokers: readonly BrokerAddress[]) => void
-}
 
 /** A broker as part of a cluster: its replicas, its part in the metadata, and its chores. */
 export class ClusterMember {
@@ -137,7 +83,7 @@ export class ClusterMember {
     const identity: RpcIdentity = { clusterId, nodeId: nodeName(brokerId), role: 'broker' }
     this.#peers = new BrokerPeers({ self: brokerId, identity, random, logger })
     this.#closers.add('connections to brokers', () => this.#peers.close())
-    const exchange = this.#exchange(parts)
+    const exchange = snapshotExchange({ ...parts, peers: this.#peers, host: () => this.host })
     this.logRecovery = new LogRecovery({ ...parts.lostLog, logger })
     this.host = new RaftHost({
       nodeId: brokerId as NodeId,
@@ -228,32 +174,6 @@ export class ClusterMember {
     })
     this.#closers.add('metadata materialiser', () => this.#metadataMaterialiser.stop())
     this.#closers.add('metadata', () => replica.close())
-    const slices = new BatchSlices()
-    const retention = new RetentionKeeper({
-      replicas: () => this.replicas.all(),
-      settingsOf: (topic) => this.#source.state.topic(topic)?.settings ?? {},
-      startOf: (groupId, limits) => retentionStart(database, groupId, limits),
-      tidy: () => slices.tidy(database),
-      clock,
-      checkMs: config.retentionCheckMs,
-      logger: logger.child({ part: 'retention' }),
-    })
-    const watch = new DatabaseWatch({
-      replicas: () => this.replicas.all(),
-      appliedIndexes: () => store.appliedIndexes(database),
-      repairSchema: async () => {
-        await ensureDatabase(config.databaseUrl)
-        await migrate(database)
-      },
-      lost: (replica) => this.#reopen(replica),
-      checkMetadata: () => this.#checkMetadata(metadata.store),
-      checkMs: DATABASE_CHECK_MS,
-      logger: logger.child({ part: 'database-watch' }),
-    })
-    watch.start()
-    this.#closers.add('database watch', () => watch.stop())
-    retention.start()
-    this.#closers.add('retention', () => retention.stop())
     this.#mover = new ReplicaMover({
       propose: (command) => this.#source.propose(command),
       now: () => clock.now(),
@@ -275,14 +195,19 @@ export class ClusterMember {
       now: () => clock.now(),
       logger: logger.child({ part: 'replica-check' }),
     })
-    const checks = new CheckKeeper({
-      check: this.check,
+    const keepers = startKeepers({
+      database,
+      store,
+      config,
       replicas: () => this.replicas.all(),
-      everyMs: config.replicaCheckMs,
+      settingsOf: (topic) => this.#source.state.topic(topic)?.settings ?? {},
+      check: this.check,
+      lost: (replica) => this.#reopen(replica),
+      checkMetadata: () => this.#checkMetadata(metadata.store),
+      clock,
       logger,
     })
-    checks.start()
-    this.#closers.add('replica checks', () => checks.stop())
+    for (const [name, keeper] of Object.entries(keepers)) this.#closers.add(name, () => keeper.stop())
     this.calls = new BrokerCalls({
       replicas: this.replicas,
       service: new PartitionService(
@@ -357,9 +282,7 @@ export class ClusterMember {
 
   /** Hands leaderships over, then closes. */
   async stop(): Promise<void> {
-    this.#handOver()
-    const end = this.#parts.clock.monotonic() + HAND_OVER_MS
-    while (this.#leads() && this.#parts.clock.monotonic() < end) await delay(20)
+    await handOver(this.host, this.#parts.brokerId, this.#parts.clock)
     await this.#closers.closeAll()
   }
 
@@ -453,10 +376,22 @@ export class ClusterMember {
           return broker?.state !== 'maintenance' && (broker === undefined || !isLeaving(broker))
         },
       })
-      this.#compact()
+      compactLogs({
+        host: this.host,
+        wal: this.#parts.wal,
+        limits: this.#parts.config,
+        replicas: this.replicas.all(),
+        metadata: {
+          group: this.#metadata.group,
+          snapshotIndex: this.#metadataMaterialiser.snapshotIndex,
+        },
+      })
       await this.#lookAtLog()
     }
-    await this.#introduce()
+    await introduce(
+      { ...this.#parts, metadata: this.#metadata, source: this.#source },
+      this.#parts.clock.now(),
+    )
     if (this.#source.ready) {
       await this.#confirmDropped()
       await this.#mover.round(this.replicas.all())
@@ -478,35 +413,6 @@ export class ClusterMember {
   async #lookAtLog(): Promise<void> {
     const isWhole = this.replicas.openingCount === 0 && this.recovery.recoveries.length === 0
     if (this.#source.ready && isWhole) await this.logRecovery.look(this.host.groups())
-  }
-
-  /** Founds the cluster when nobody has, and says where this broker is when that has changed. */
-  async #introduce(): Promise<void> {
-    const { clusterId, brokerId, nodeUuid, address, founders, config, clock } = this.#parts
-    const { rack } = config
-    const at = clock.now()
-    if (this.#metadata.serving && this.#metadata.state.clusterId === '') {
-      const brokers = founders.map((broker) => ({ ...broker, uuid: '' }))
-      const { replicationFactor, deadAfterMs } = config
-      const settings = { ...DEFAULT_SETTINGS, replicationFactor, deadAfterMs }
-      await this.#metadata.propose({ kind: 'bootstrap', at, clusterId, brokers, settings })
-    }
-    const known = this.#source.state.broker(brokerId)
-    if (known === undefined) return
-    const { host, port } = address
-    const isKnown =
-      known.host === host && known.port === port && known.uuid === nodeUuid && known.rack === rack
-    if (isKnown && isDeepStrictEqual(known.features, FEATURES)) return
-    await this.#source.propose({
-      kind: 'update-broker',
-      at,
-      id: brokerId,
-      host,
-      port,
-      uuid: nodeUuid,
-      rack,
-      features: FEATURES,
-    })
   }
 
   /** The database is not where the replica left it: what it has, and the log, and others, know better. */
@@ -531,90 +437,5 @@ export class ClusterMember {
     }, this.#parts.clock)
     this.#closers.add('copies', () => copies.close())
     return copies
-  }
-
-  /** Snapshots come and go on the brokers' connections, behind everything else. */
-  #exchange(parts: MemberParts): SnapshotExchange {
-    const { snapshots, random, logger } = parts
-    return new SnapshotExchange({
-      store: snapshots,
-      random,
-      send: (peer, frame) => this.#peers.send(peer, frame),
-      uuidOf: (group) => this.host.group(group)?.log.uuid,
-      onReceived: (group, from, term, { index }, source) => {
-        logger.info({ groupId: group, from, term, index }, 'took a snapshot of a partition')
-        this.host.snapshotReceived(group, source)
-      },
-      onSent: (group, peer) => {
-        logger.info({ groupId: group, peer }, 'sent a snapshot of a partition')
-        this.host.snapshotEnded(group, peer)
-      },
-      onFailed: (group, peer, err) => {
-        logger.warn({ err, groupId: group, peer }, 'a snapshot did not arrive; it is tried again')
-        this.host.snapshotEnded(group, peer)
-      },
-      onReceiveFailed: (group, from, err) =>
-        logger.warn({ err, groupId: group, from }, 'a snapshot could not be taken in'),
-      onFatal: parts.onFatal,
-    })
-  }
-
-  /**
-   * The log keeps what the database does not have, and what a member still needs, unless that has become
-   * too much: a member that is away for long gets a snapshot when it comes back.
-   */
-  #compact(): void {
-    const { wal, config } = this.#parts
-    const isTooLarge = wal.stats().segments * config.segmentBytes > config.logBytesMax
-    for (const replica of this.replicas.all()) {
-      const { materialisedIndex, group } = replica
-      const limit = isTooLarge ? materialisedIndex : group.compactionLimit()
-      this.host.compact(group, Math.min(materialisedIndex, limit))
-    }
-    const { group } = this.#metadata
-    const { snapshotIndex } = this.#metadataMaterialiser
-    this.host.compact(group, Math.min(snapshotIndex, isTooLarge ? snapshotIndex : group.compactionLimit()))
-  }
-
-  #handOver(): void {
-    for (const group of this.host.groups()) {
-      if (!group.isLeader) continue
-      const heir = group.configuration.voters.find(
-        (voter) => voter !== this.#parts.brokerId && group.progress(voter)?.recentActive === true,
-      )
-      if (heir !== undefined) group.transferLeadership(heir)
-    }
-  }
-
-  #leads(): boolean {
-    for (const group of this.host.groups())
-      if (
-        group.isLeader &&
-        group.configuration.voters.some((voter) => group.progress(voter)?.recentActive === true)
-      )
-        return true
-    return false
-  }
-}
-
-/** From the database, else from another broker, over connections that are closed again. */
-async function loadMetadata(parts: MemberParts, store: MetadataStore): Promise<MetadataStart> {
-  const { clusterId, brokerId, founders, database, wal, random, logger } = parts
-  const identity: RpcIdentity = { clusterId, nodeId: nodeName(brokerId), role: 'broker' }
-  const peers = new BrokerPeers({ self: brokerId, identity, random, logger })
-  try {
-    const others = founders.length > 0 ? founders : parts.brokers
-    peers.update(others)
-    return await startOfMetadata({
-      stored: await store.load(database),
-      log: wal.group(METADATA_GROUP as number as RaftGroupId),
-      isLogLost: parts.lostLog.lost !== undefined,
-      links: others.flatMap(({ id }) => peers.link(id) ?? []),
-      materialise: (delta) => store.materialise(database, delta),
-      logger: logger.child({ part: 'recovery' }),
-      signal: parts.signal,
-    })
-  } finally {
-    await peers.close()
   }
 }

@@ -15,7 +15,7 @@ import { DatabaseCopies } from './database-copies.js'
 import { DatabaseRecovery } from './database-recovery.js'
 import { DatabaseSnapshots } from './database-snapshots.js'
 import { handOver } from './hand-over.js'
-import { introduce } from './introduction.js'
+import { introduce, isWhereKnown } from './introduction.js'
 import { startKeepers } from './keepers.js'
 import { loadMetadata } from './load-metadata.js'
 import { compactLogs } from './log-compaction.js'
@@ -276,6 +276,8 @@ export class ClusterMember {
   /** True, or what is missing. */
   get ready(): true | string {
     if (!this.#source.ready) return 'the metadata is not here yet'
+    if (!isWhereKnown({ ...this.#parts, source: this.#source }))
+      return 'the cluster still looks for this broker where it was before'
     if (this.replicas.openingCount > 0) return `${this.replicas.openingCount} partitions are being opened`
     return true
   }

@@ -16,6 +16,16 @@ export interface IntroductionParts {
   readonly config: Pick<BrokerConfig, 'rack' | 'replicationFactor' | 'deadAfterMs'>
 }
 
+/** False while the metadata sends others to where this broker was before; true for one that is no part of the cluster. */
+export function isWhereKnown({
+  source,
+  brokerId,
+  address,
+}: Pick<IntroductionParts, 'source' | 'brokerId' | 'address'>): boolean {
+  const known = source.state.broker(brokerId)
+  return known === undefined || (known.host === address.host && known.port === address.port)
+}
+
 /** Founds the cluster when nobody has, and says where this broker is and what it can when that has changed. */
 export async function introduce(parts: IntroductionParts, at: number): Promise<void> {
   const { metadata, source, clusterId, brokerId, nodeUuid, address, founders, config } = parts

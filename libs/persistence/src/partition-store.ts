@@ -6,7 +6,7 @@ import type {
   SequenceRow,
   StoredRuns,
 } from '@sluice/partition'
-import { sql } from 'kysely'
+import { type RawBuilder, sql, type SqlBool } from 'kysely'
 import type { Database } from './database.js'
 import { sliceAt } from './batch-slices.js'
 import { writeDeltas } from './delta-writer.js'
@@ -40,78 +40,51 @@ export class PartitionStore {
     return new Map(rows.map((row) => [row.group_id, row.applied_index]))
   }
 
-  /** What partitions start from, by group; those of which nothing was materialised are left out. */
-  async loadAll(db: Database, groupIds: readonly number[]): Promise<ReadonlyMap<number, StoredPartition>> {
-    // New ones have nothing: that is found out for all of them at once.
-    const { rows } = await sql<{ group_id: number }>`
-      SELECT group_id FROM partition_state WHERE group_id = ANY(${groupIds}::integer[])`.execute(db)
-    const found = new Map<number, StoredPartition>()
-    await Promise.all(
-      rows.map(async ({ group_id }) => {
-        const stored = await this.load(db, group_id)
-        if (stored !== undefined) found.set(group_id, stored)
-      }),
-    )
-    return found
-  }
-
   /** What the partition starts from; undefined when nothing of it was materialised. */
   async load(db: Database, groupId: number): Promise<StoredPartition | undefined> {
+    return (await this.loadAll(db, [groupId])).get(groupId)
+  }
+
+  /**
+   * What partitions start from, by group; those of which nothing was materialised are left out. One connection
+   * and a handful of queries, however many they are: a broker that starts must not wait for its own connections.
+   */
+  async loadAll(db: Database, groupIds: readonly number[]): Promise<ReadonlyMap<number, StoredPartition>> {
     // One snapshot of the database for all reads, whatever is written meanwhile.
     return db
       .transaction()
       .setIsolationLevel('repeatable read')
       .execute(async (transaction) => {
-        const state = await transaction
-          .selectFrom('partition_state')
-          .select([
-            'applied_index',
-            'applied_term',
-            'next_offset',
-            'log_start',
-            'closed',
-            'configuration',
-            'log_configuration',
-          ])
-          .where('group_id', '=', groupId)
-          .executeTakeFirst()
-        if (state === undefined) return undefined
-        const cursors = await transaction
-          .selectFrom('consumer_cursors')
-          .select(['consumer_id', 'cursor', 'grants'])
-          .where('group_id', '=', groupId)
-          .orderBy('consumer_id')
-          .execute()
-        const sequences = await transaction
-          .selectFrom('producer_sequences')
-          .select(['epoch', 'last_sequence', 'at', 'batches'])
-          .select(sql<string>`producer_id::text`.as('producer_id'))
-          .where('group_id', '=', groupId)
-          .orderBy('producer_sequences.producer_id')
-          .execute()
-        const runs = await readStoredRuns(transaction, groupId)
-        return {
-          runs,
-          appliedIndex: state.applied_index,
-          appliedTerm: state.applied_term,
-          nextOffset: state.next_offset,
-          logStart: state.log_start,
-          ...(state.closed ? { isClosed: true } : {}),
-          ...(state.configuration === null ? {} : { configuration: state.configuration }),
-          ...(state.log_configuration === null ? {} : { logConfiguration: state.log_configuration }),
-          cursors: cursors.map((row) => ({
-            consumerId: row.consumer_id,
-            cursor: row.cursor,
-            grants: row.grants as CursorGrant[],
-          })),
-          sequences: sequences.map((row) => ({
-            producerId: BigInt(row.producer_id),
-            epoch: row.epoch,
-            lastSequence: row.last_sequence,
-            at: row.at,
-            batches: row.batches as SequenceRow['batches'],
-          })),
-        }
+        const found = new Map<number, StoredPartition>()
+        const states = await readStates(transaction, groupIds)
+        if (states.length === 0) return found
+        const ids = states.map((state) => state.group_id)
+        const cursors = byGroup(await readCursors(transaction, ids))
+        const sequences = byGroup(await readSequences(transaction, ids))
+        for (const state of states)
+          found.set(state.group_id, {
+            runs: await readStoredRuns(transaction, state.group_id),
+            appliedIndex: state.applied_index,
+            appliedTerm: state.applied_term,
+            nextOffset: state.next_offset,
+            logStart: state.log_start,
+            ...(state.closed ? { isClosed: true } : {}),
+            ...(state.configuration === null ? {} : { configuration: state.configuration }),
+            ...(state.log_configuration === null ? {} : { logConfiguration: state.log_configuration }),
+            cursors: (cursors.get(state.group_id) ?? []).map((row) => ({
+              consumerId: row.consumer_id,
+              cursor: row.cursor,
+              grants: row.grants as CursorGrant[],
+            })),
+            sequences: (sequences.get(state.group_id) ?? []).map((row) => ({
+              producerId: BigInt(row.producer_id),
+              epoch: row.epoch,
+              lastSequence: row.last_sequence,
+              at: row.at,
+              batches: row.batches as SequenceRow['batches'],
+            })),
+          })
+        return found
       })
   }
 
@@ -227,4 +200,57 @@ export class PartitionStore {
       LIMIT 1`.execute(db)
     return rows[0]?.message_offset
   }
+}
+
+function readStates(db: Database, groupIds: readonly number[]) {
+  return db
+    .selectFrom('partition_state')
+    .select([
+      'group_id',
+      'applied_index',
+      'applied_term',
+      'next_offset',
+      'log_start',
+      'closed',
+      'configuration',
+      'log_configuration',
+    ])
+    .where(isOneOf(groupIds))
+    .execute()
+}
+
+function readCursors(db: Database, groupIds: readonly number[]) {
+  return db
+    .selectFrom('consumer_cursors')
+    .select(['group_id', 'consumer_id', 'cursor', 'grants'])
+    .where(isOneOf(groupIds))
+    .orderBy('consumer_id')
+    .execute()
+}
+
+function readSequences(db: Database, groupIds: readonly number[]) {
+  return db
+    .selectFrom('producer_sequences')
+    .select(['group_id', 'epoch', 'last_sequence', 'at', 'batches'])
+    .select(sql<string>`producer_id::text`.as('producer_id'))
+    .where(isOneOf(groupIds))
+    .orderBy('producer_sequences.producer_id')
+    .execute()
+}
+
+/** As one parameter, so that the statement is the same for any number of groups. */
+function isOneOf(groupIds: readonly number[]): RawBuilder<SqlBool> {
+  return sql<SqlBool>`group_id = ANY(${groupIds}::integer[])`
+}
+
+function byGroup<T extends { readonly group_id: number }>(
+  rows: readonly T[],
+): ReadonlyMap<number, readonly T[]> {
+  const groups = new Map<number, T[]>()
+  for (const row of rows) {
+    const group = groups.get(row.group_id)
+    if (group === undefined) groups.set(row.group_id, [row])
+    else group.push(row)
+  }
+  return groups
 }

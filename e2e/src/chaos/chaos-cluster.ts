@@ -19,6 +19,10 @@ export interface ChaosClusterOptions {
   readonly hasSmallDisk: boolean
   /** Empty for the code as it is. */
   readonly mutant: string
+  /** Without the module that is preloaded into brokers: nothing between them is in the way of what is measured. */
+  readonly isBare?: boolean
+  /** More for the environment of its processes. */
+  readonly env?: NodeJS.ProcessEnv
 }
 
 export interface BrokerStatus {
@@ -69,7 +73,8 @@ export class ChaosCluster {
     this.disk = parts.hasSmallDisk ? new SmallDisk(this.#brokerDirectory(this.brokerIds.length)) : undefined
   }
 
-  static async start({ brokers, random, hasSmallDisk, mutant }: ChaosClusterOptions): Promise<ChaosCluster> {
+  static async start(options: ChaosClusterOptions): Promise<ChaosCluster> {
+    const { brokers, random, hasSmallDisk, mutant } = options
     const brokerIds = Array.from({ length: brokers }, (_, i) => i + 1)
     const directory = await mkdtemp(path.join(os.tmpdir(), 'sluice-chaos-'))
     const databases = await Databases.start(directory, brokerIds)
@@ -82,10 +87,11 @@ export class ChaosCluster {
         SLUICE_PARTITION_MESSAGES_MAX: '3000',
         // Small ones, so that short runs fill, change and free them.
         BROKER_LOG_SEGMENT_BYTES: String(1024 * 1024),
-        NODE_OPTIONS: `--import=${PRELOAD.href}`,
+        ...(options.isBare === true ? {} : { NODE_OPTIONS: `--import=${PRELOAD.href}` }),
         CHAOS_DIRECTORY: directory,
         CHAOS_LINKS: links.table,
         CHAOS_MUTANT: mutant,
+        ...options.env,
       }
       const local = await LocalCluster.start({
         brokers,

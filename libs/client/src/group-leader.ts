@@ -2,13 +2,15 @@ import { BrokerError } from '@sluice/domain'
 import { type Clock, delay, messageOf, type Random } from '@sluice/foundation'
 import { RpcError } from '@sluice/rpc'
 import { backOffMs } from './back-off.js'
-import type { BrokerAddress } from './broker-address.js'
+import { addressText, type BrokerAddress } from './broker-address.js'
 import type { BrokerLinks } from './broker-links.js'
 import { type CallFailure, judgeFailure } from './call-failure.js'
 import { LeaderRoute } from './leader-route.js'
 
 /** One try waits at most this long for its answer, so that a leader that hangs does not use up the call. */
 const TRY_TIMEOUT_MS = 3000
+/** After so long without an answer the leader may have been deposed: other members are asked who leads. */
+const SILENT_MS = 400
 
 export interface LeaderCall {
   readonly method: number
@@ -33,6 +35,8 @@ export interface GroupMembers {
   addressOf(brokerId: number): BrokerAddress | undefined
   /** Why the group does not exist any more, once that is known. It never comes back. */
   gone?(): BrokerError | undefined
+  /** A cheap question that only the leader answers: who does not lead refuses with NOT_LEADER, and who does. */
+  readonly probe?: { readonly method: number; readonly payload: Uint8Array }
 }
 
 /** Calls whoever leads one Raft group: finds the leader, follows hints, and tries again until the deadline. */
@@ -77,10 +81,7 @@ export class GroupLeader {
       const member = this.#route.pick(this.#group.members())
       if (member !== undefined) {
         try {
-          const answer = await this.#links.to(member).request(call.method, call.payload, {
-            timeoutMs: Math.min(remainingMs, call.tryTimeoutMs ?? TRY_TIMEOUT_MS),
-            ...(call.signal === undefined ? {} : { signal: call.signal }),
-          })
+          const answer = await this.#try(member, call, remainingMs)
           this.#route.succeeded(member)
           return answer
         } catch (thrown) {
@@ -102,6 +103,52 @@ export class GroupLeader {
       waits++
       const waitMs = Math.min(backOffMs(waits, this.#random), Math.max(deadline - this.#clock.monotonic(), 0))
       await delay(waitMs, call.signal)
+    }
+  }
+
+  /**
+   * One try. A leader that stands still keeps its connections and says nothing: the try ends as soon as
+   * another member knows a successor, and goes on while nobody does, since a slow leader is still the leader.
+   */
+  #try(member: BrokerAddress, call: LeaderCall, remainingMs: number): Promise<Uint8Array> {
+    const answer = this.#links.to(member).request(call.method, call.payload, {
+      timeoutMs: Math.min(remainingMs, call.tryTimeoutMs ?? TRY_TIMEOUT_MS),
+      ...(call.signal === undefined ? {} : { signal: call.signal }),
+    })
+    // A call with a time of its own for a try is one that is expected to wait.
+    if (this.#group.probe === undefined || !call.repeatable || call.tryTimeoutMs !== undefined) return answer
+    return new Promise((resolve, reject) => {
+      let isOver = false
+      const watch = async (turn: number): Promise<void> => {
+        const leaderId = await this.#askOther(member, turn)
+        if (isOver) return
+        if (leaderId === undefined) timer = setTimeout(() => void watch(turn + 1), SILENT_MS)
+        else {
+          const text = `${this.#group.name}: broker ${leaderId} leads in place of one that does not answer`
+          reject(new BrokerError('TIMEOUT', text, { component: 'broker', outcome: 'unknown', leaderId }))
+        }
+      }
+      let timer = setTimeout(() => void watch(0), SILENT_MS)
+      void answer.then(resolve, reject).finally(() => {
+        isOver = true
+        clearTimeout(timer)
+      })
+    })
+  }
+
+  /** The broker that leads in place of `silent`, as far as one other member knows. Never throws. */
+  async #askOther(silent: BrokerAddress, turn: number): Promise<number | undefined> {
+    const others = this.#group.members().filter((one) => addressText(one) !== addressText(silent))
+    const other = others[turn % others.length]
+    const { probe } = this.#group
+    if (other === undefined || probe === undefined || this.#links.closed) return undefined
+    try {
+      await this.#links.to(other).request(probe.method, probe.payload, { timeoutMs: SILENT_MS })
+      return other.id
+    } catch (error) {
+      const { leaderId } = judgeFailure(error)
+      const leader = leaderId === undefined ? undefined : this.#group.addressOf(leaderId)
+      return leader === undefined || addressText(leader) === addressText(silent) ? undefined : leaderId
     }
   }
 

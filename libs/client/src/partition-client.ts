@@ -190,6 +190,7 @@ export class PartitionClient {
         members: () => this.#members(groupId),
         addressOf: (brokerId) => this.#metadata.addressOf(brokerId),
         gone: () => this.#gone(groupId),
+        probe: { method: RpcMethod.OFFSETS, payload: encodeOffsetsCall({ groupId, consumerId: 0 }) },
       },
       this.#parts,
     )

@@ -193,6 +193,36 @@ describe('the partition client', () => {
     expect(cluster.callsOf(RpcMethod.PRODUCE).slice(before)).toMatchObject([{ brokerId: next }])
   })
 
+  test('a leader that stands still is left as soon as another member knows its successor', async () => {
+    createTopic('orders')
+    await client.metadata.refresh()
+    const groupId = toGroupId(cluster.groupOf('orders'))
+    const still = cluster.leaderOf(groupId)
+    cluster.script = (call, next) => {
+      if (call.brokerId !== still || call.method !== RpcMethod.PRODUCE) return next()
+      cluster.moveLeader(groupId, (still % 3) + 1)
+      return new Promise(() => undefined)
+    }
+    // Less than what one try may take: it would be the only one.
+    const answer = await client.partitions.produce(groupId, batch(0, 'a'), { timeoutMs: 2900 })
+    expect(answer).toMatchObject({ baseOffset: 0 })
+  })
+
+  test('a slow leader that still leads is not sent the same again', async () => {
+    createTopic('orders')
+    await client.metadata.refresh()
+    const groupId = toGroupId(cluster.groupOf('orders'))
+    cluster.script = async (call, next) => {
+      if (call.method === RpcMethod.PRODUCE)
+        await eventually(() => expect(cluster.callsOf(RpcMethod.OFFSETS).length).toBeGreaterThan(0))
+      return next()
+    }
+    await client.partitions.produce(groupId, batch(0, 'a'), { timeoutMs: 60_000 })
+    expect(cluster.callsOf(RpcMethod.PRODUCE)).toHaveLength(1)
+    const leader = cluster.leaderOf(groupId)
+    expect(cluster.callsOf(RpcMethod.OFFSETS).map(({ brokerId }) => brokerId)).not.toContain(leader)
+  })
+
   test('a leader that dies after it stored, before it answered: stored once, answered with its offset', async () => {
     createTopic('orders')
     await client.metadata.refresh()

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 
-interface BrokerProcess {
+export interface BrokerProcess {
   readonly id: number
   readonly pid: number
   readonly port: number
@@ -25,10 +25,15 @@ export interface Sample {
   readonly residentMbAll: readonly number[]
 }
 
-interface PartitionStatus {
+/** What a broker says of its replica of a partition. */
+export interface PartitionStatus {
   readonly name: string
+  readonly role: 'leader' | 'follower'
   readonly end: number
   readonly materialised: number
+  /** Its log has entries from behind here on. */
+  readonly compacted: number
+  readonly applied: number
 }
 
 export function findCluster(dataDirectory: string): RunningCluster {
@@ -50,13 +55,7 @@ export function findCluster(dataDirectory: string): RunningCluster {
 }
 
 export async function sample(cluster: RunningCluster, topic: string): Promise<Sample> {
-  const statuses = await Promise.all(
-    cluster.brokers.map(async ({ port }) => {
-      const response = await fetch(`http://127.0.0.1:${port}/status`)
-      const { partitions } = (await response.json()) as { readonly partitions: readonly PartitionStatus[] }
-      return partitions.filter(({ name }) => name.startsWith(`${topic}.`))
-    }),
-  )
+  const statuses = await Promise.all(cluster.brokers.map(({ port }) => partitionsOf(port, topic)))
   const ends = new Map<string, number>()
   const materialised = new Map<string, number>()
   for (const status of statuses)
@@ -72,6 +71,20 @@ export async function sample(cluster: RunningCluster, topic: string): Promise<Sa
     residentMb: Math.max(...residentMbAll),
     residentMbAll,
   }
+}
+
+/** A topic's partitions, as the broker at a port has them. */
+export async function partitionsOf(port: number, topic: string): Promise<readonly PartitionStatus[]> {
+  const response = await fetch(`http://127.0.0.1:${port}/status`)
+  const { partitions } = (await response.json()) as { readonly partitions: readonly PartitionStatus[] }
+  return partitions.filter(({ name }) => name.startsWith(`${topic}.`))
+}
+
+/** Where a broker's database is reached. */
+export function databaseUrl(cluster: RunningCluster, brokerId: number): string {
+  const url = new URL(cluster.postgresUrl)
+  url.pathname = `/sluice_broker_${brokerId}`
+  return url.href
 }
 
 function residentMb(pid: number): number {

@@ -8,8 +8,8 @@ export interface FeedOptions {
   readonly messageBytes: number
   /** Messages per second, of all partitions together. */
   readonly rate: number
-  /** In all. */
-  readonly messages: number
+  /** In all; absent: until it is stopped. */
+  readonly messages?: number
 }
 
 /** Batches under way to one partition at a time. */
@@ -26,6 +26,7 @@ export class Feed {
   readonly #batch: Uint8Array
   readonly #inFlight = new Map<GroupId, number>()
   #started = 0
+  #isStopped = false
   acknowledged = 0
   failed = 0
   firstFailure: string | undefined
@@ -46,10 +47,10 @@ export class Feed {
   }
 
   async run(): Promise<void> {
-    const { rate, messages, batchMessages, groupIds } = this.#options
+    const { rate, messages = Number.POSITIVE_INFINITY, batchMessages, groupIds } = this.#options
     const began = performance.now()
     let turn = 0
-    while (this.#started < messages) {
+    while (this.#started < messages && !this.#isStopped) {
       const due = Math.min(messages, ((performance.now() - began) / 1000) * rate)
       let skipped = 0
       while (this.#started + batchMessages <= due && skipped < groupIds.length) {
@@ -66,6 +67,11 @@ export class Feed {
     }
     while ([...this.#inFlight.values()].some((count) => count > 0))
       await new Promise((resolve) => setTimeout(resolve, TURN_MS))
+  }
+
+  /** Sends nothing more; `run` ends when what is under way is answered. */
+  stop(): void {
+    this.#isStopped = true
   }
 
   #send(groupId: GroupId): void {

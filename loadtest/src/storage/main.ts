@@ -1,102 +1,100 @@
-import { ClusterClient } from '@sluice/client'
-import type { GroupId } from '@sluice/domain'
-import { entropy, messageOf, systemClock } from '@sluice/foundation'
-import { Command, InvalidArgumentError } from 'commander'
-import { pino } from 'pino'
-import { findCluster, type RunningCluster, sample, type Sample } from './cluster.js'
+import { messageOf } from '@sluice/foundation'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { measureCatchUp } from './catch-up.js'
+import { catchUpReport } from './catch-up-report.js'
+import { databaseUrl, findCluster, type RunningCluster, sample, type Sample } from './cluster.js'
+import { type FedTopic, withTopic } from './fed-topic.js'
 import { Feed } from './feed.js'
 import { readDatabase } from './read-database.js'
 
 interface Flags {
   readonly dataDir: string
-  readonly rate: number
+  readonly rate?: number
   readonly messages: number
   readonly messageBytes: number
   readonly batch: number
   readonly partitions: number
   readonly readBack: number
+  readonly catchUp?: 'log' | 'snapshot' | true
+  readonly missed: number
 }
 
 const SAMPLE_MS = 1000
 const SETTLE_LIMIT_MS = 120_000
-const CREATE_TIMEOUT_MS = 60_000
+/** What two cores have room for beside a broker that catches up. */
+const CATCH_UP_RATE = 20_000
+const STEADY_RATE = 50_000
 
 const program = new Command('storage')
   .description(
     'Feeds a cluster that runs on this machine at a steady rate, shows how far the databases are behind and what memory the brokers take, and reads messages back from PostgreSQL.',
   )
   .option('--data-dir <path>', 'data directory of the cluster', './.sluice')
-  .option('--rate <number>', 'messages a second', positive, 50_000)
+  .option(
+    '--rate <number>',
+    `messages a second (default: ${STEADY_RATE}, with --catch-up ${CATCH_UP_RATE})`,
+    positive,
+  )
   .option('--messages <number>', 'messages in all', positive, 1_500_000)
   .option('--message-bytes <number>', 'size of a message', positive, 100)
   .option('--batch <number>', 'messages in a batch', positive, 100)
   .option('--partitions <number>', 'partitions of the topic', positive, 6)
   .option('--read-back <number>', 'messages to read back from a database', positive, 1_000_000)
+  .addOption(
+    new Option(
+      '--catch-up [way]',
+      'starts a cluster of its own and measures how a broker that was away catches up, one way or both',
+    ).choices(['log', 'snapshot']),
+  )
+  .option('--missed <number>', 'with --catch-up: messages that it misses', positive, 200_000)
 
 try {
-  await run(program.parse().opts<Flags>())
+  const flags = program.parse().opts<Flags>()
+  if (flags.catchUp !== undefined) await catchUp(flags)
+  else await run(flags)
 } catch (error) {
   process.stderr.write(`The load test ended early: ${messageOf(error)}\n`)
   process.exitCode = 1
 }
 
+async function catchUp(flags: Flags): Promise<void> {
+  const { rate = CATCH_UP_RATE, batch: batchMessages, messageBytes, partitions, missed } = flags
+  say(
+    `${missed} messages of ${messageBytes} B in batches of ${batchMessages} are missed; ${rate}/s are offered`,
+  )
+  let isMissed = false
+  const ways = flags.catchUp === true ? (['log', 'snapshot'] as const) : [flags.catchUp!]
+  for (const by of ways) {
+    const result = await measureCatchUp({ by, missed, rate, batchMessages, messageBytes, partitions })
+    const { text, goalsMet } = catchUpReport(by, result)
+    say(text)
+    isMissed ||= !goalsMet
+  }
+  if (isMissed) process.exitCode = 1
+}
+
 async function run(flags: Flags): Promise<void> {
   const cluster = findCluster(flags.dataDir)
-  const client = new ClusterClient({
-    clusterId: cluster.clusterId,
-    nodeId: `write-manager-load-${process.pid}`,
-    seeds: cluster.brokers.map(({ port }) => ({ host: '127.0.0.1', port })),
-    clock: systemClock,
-    random: entropy(),
-    logger: pino({ level: 'silent' }),
-  })
-  client.start()
-  try {
-    await client.metadata.refresh()
-    const topic = `load-${systemClock.now().toString(36)}`
-    const groupIds = await createTopic(client, topic, flags.partitions)
-    await report(cluster, { client, topic, groupIds, flags })
-  } finally {
-    await client.close()
-  }
+  await withTopic(cluster, flags.partitions, (topic) => report(cluster, topic, flags))
 }
 
-async function createTopic(
-  client: ClusterClient,
-  topic: string,
-  partitions: number,
-): Promise<readonly GroupId[]> {
-  await client.metadata.propose(
-    { kind: 'create-topic', at: systemClock.now(), topic, partitions },
-    { timeoutMs: CREATE_TIMEOUT_MS },
-  )
-  return client.metadata.state.partitionsOf(topic).map(({ groupId }) => groupId)
-}
-
-async function report(
-  cluster: RunningCluster,
-  run: {
-    readonly client: ClusterClient
-    readonly topic: string
-    readonly groupIds: readonly GroupId[]
-    readonly flags: Flags
-  },
-): Promise<void> {
-  const { client, topic, groupIds, flags } = run
+async function report(cluster: RunningCluster, fed: FedTopic, flags: Flags): Promise<void> {
+  const { client, topic, groupIds } = fed
+  const { rate = STEADY_RATE } = flags
   const feed = new Feed(client, {
     groupIds,
-    rate: flags.rate,
+    rate,
     messages: flags.messages,
     batchMessages: flags.batch,
     messageBytes: flags.messageBytes,
   })
   say(
-    `${flags.messages} messages of ${flags.messageBytes} B in batches of ${flags.batch}, ${flags.rate}/s, ${groupIds.length} partitions, ${cluster.brokers.length} brokers`,
+    `${flags.messages} messages of ${flags.messageBytes} B in batches of ${flags.batch}, ${rate}/s, ${groupIds.length} partitions, ${cluster.brokers.length} brokers`,
   )
   say('seconds  acknowledged/s  acknowledged  behind in the slowest database  memory of the brokers, MB')
   const began = performance.now()
   const state = { done: false }
-  const fed = feed.run().finally(() => (state.done = true))
+  const feeding = feed.run().finally(() => (state.done = true))
   const samples: Sample[] = []
   let before = 0
   let doneAt: number | undefined
@@ -121,17 +119,15 @@ async function report(
     if (now.stored === now.materialised && now.stored >= acknowledged) break
     if ((seconds - doneAt) * 1000 > SETTLE_LIMIT_MS) throw new Error('the databases do not catch up')
   }
-  await fed
-  const url = new URL(cluster.postgresUrl)
-  url.pathname = `/sluice_broker_${cluster.brokers[0]!.id}`
-  const read = await readDatabase(url.href, groupIds, flags.readBack)
+  await feeding
+  const read = await readDatabase(databaseUrl(cluster, cluster.brokers[0]!.id), groupIds, flags.readBack)
   const lags = samples.map(({ stored, materialised }) => stored - materialised)
   say('')
   say(
     `acknowledged        ${feed.acknowledged}, ${Math.round(feed.acknowledged / doneAt)}/s; failed ${feed.failed} ${feed.firstFailure ?? ''}`,
   )
   say(
-    `behind, at most     ${Math.max(...lags)} messages, ${(Math.max(...lags) / flags.rate).toFixed(2)} s of the rate`,
+    `behind, at most     ${Math.max(...lags)} messages, ${(Math.max(...lags) / rate).toFixed(2)} s of the rate`,
   )
   say(
     `in every database   ${((performance.now() - began) / 1000 - doneAt).toFixed(1)} s after the last acknowledgement, reading back included`,

@@ -259,6 +259,7 @@ export class Broker implements Service {
       database: this.#databaseState(),
       metadata: this.#member?.metadataProgress,
       replica_checks: this.#checks(),
+      catch_up: this.#member?.catchUp.counters,
       recovering: this.#member?.recovery.recoveries ?? [],
       log: this.#wal?.stats(),
       lostLog: this.#lostLog() ?? null,

@@ -1,7 +1,14 @@
 import { BrokerLinks, MetadataFollower } from '@sluice/client'
 import { BrokerError, METADATA_GROUP } from '@sluice/domain'
 import { Closers, delay, toError } from '@sluice/foundation'
-import { changesBrokers, FEATURES, isLeaving, type MetadataChanges, supports } from '@sluice/metadata'
+import {
+  changesBrokers,
+  FEATURES,
+  HEAD_SNAPSHOTS_LEVEL,
+  isLeaving,
+  type MetadataChanges,
+  supports,
+} from '@sluice/metadata'
 import { RecentBudget } from '@sluice/partition'
 import { MetadataStore, PartitionRemovals, PartitionStore } from '@sluice/persistence'
 import { type NodeId, type RaftGroupId, RaftHost, type SnapshotMeta } from '@sluice/raft'
@@ -29,6 +36,7 @@ import { MetadataReplica } from './metadata-replica.js'
 import { allOf } from './metadata-snapshot.js'
 import { FollowingSource, type MetadataSource, VotingSource } from './metadata-source.js'
 import { PartitionCloser } from './partition-closer.js'
+import { PartitionCatchUp } from './partition-catch-up.js'
 import { PartitionReader } from './partition-reader.js'
 import type { PartitionReplica } from './partition-replica.js'
 import { snapshotExchange } from './partition-snapshot-exchange.js'
@@ -38,6 +46,7 @@ import { ReplicaRemoval } from './replica-removal.js'
 import { RangeCalls } from './range-calls.js'
 import { ReplicaCheck } from './replica-check.js'
 import { groupUuid, ReplicaSet } from './replica-set.js'
+import { SnapshotArrivals } from './snapshot-arrivals.js'
 import { SharedLoads } from './shared-loads.js'
 
 const CHORES_MS = 250
@@ -55,6 +64,8 @@ export class ClusterMember {
   readonly recovery: DatabaseRecovery
   readonly logRecovery: LogRecovery
   readonly check: ReplicaCheck
+  readonly catchUp: PartitionCatchUp
+  readonly #arrivals: SnapshotArrivals
   readonly #parts: MemberParts
   readonly #peers: BrokerPeers
   readonly #activity: ActivityGatherer
@@ -83,7 +94,12 @@ export class ClusterMember {
     const identity: RpcIdentity = { clusterId, nodeId: nodeName(brokerId), role: 'broker' }
     this.#peers = new BrokerPeers({ self: brokerId, identity, random, logger })
     this.#closers.add('connections to brokers', () => this.#peers.close())
-    const exchange = snapshotExchange({ ...parts, peers: this.#peers, host: () => this.host })
+    const exchange = snapshotExchange({
+      ...parts,
+      peers: this.#peers,
+      host: () => this.host,
+      arrived: (groupId, from, source) => this.#arrivals.arrived(groupId, from, source),
+    })
     this.logRecovery = new LogRecovery({ ...parts.lostLog, logger })
     this.host = new RaftHost({
       nodeId: brokerId as NodeId,
@@ -105,11 +121,18 @@ export class ClusterMember {
       onStale: (replica) => this.#reopen(replica),
     })
     this.#closers.add('materialiser', () => this.materialiser.stop())
-    const copies = new DatabaseSnapshots(database, store)
+    const ranges = new RangeCalls(database, (id) => this.#peers.link(id))
+    this.catchUp = new PartitionCatchUp({ database, ranges, logger: logger.child({ part: 'catch-up' }) })
+    const copies = new DatabaseSnapshots(
+      database,
+      store,
+      () => this.#source.state.settings.featureLevel >= HEAD_SNAPSHOTS_LEVEL,
+    )
     this.recovery = new DatabaseRecovery({
       brokerId,
       linkTo: (id) => this.#peers.link(id),
       snapshots: copies,
+      catchUp: this.catchUp,
       logOf: (groupId) => parts.wal.group(groupId as RaftGroupId),
       now: () => clock.now(),
       logger: logger.child({ part: 'recovery' }),
@@ -125,7 +148,7 @@ export class ClusterMember {
         stored: () => removals.stored(database),
       },
       logged: () => parts.wal.groups(),
-      removeReceived: (groupId) => parts.snapshots.removeGroup(groupId as RaftGroupId),
+      removeReceived: (groupId) => this.#removeReceived(groupId),
       logger,
     })
     this.#closers.add('deletion of partitions', () => this.#removal.close())
@@ -145,7 +168,7 @@ export class ClusterMember {
       snapshots: copies,
       recovery: this.recovery,
       logRecovery: this.logRecovery,
-      removeReceived: (groupId) => parts.snapshots.removeGroup(groupId as RaftGroupId),
+      removeReceived: (groupId) => this.#removeReceived(groupId),
       logDurable: () => new Promise((resolve) => parts.wal.append([], resolve)),
       dropped,
       removal: this.#removal,
@@ -154,6 +177,14 @@ export class ClusterMember {
     })
     this.#closers.add('replicas', () => this.replicas.close())
     this.#closers.add('recovery', () => this.recovery.stop())
+    this.#arrivals = new SnapshotArrivals({
+      brokerId,
+      replica: (groupId) => this.replicas.get(groupId),
+      catchUp: this.catchUp,
+      deliver: (groupId, source) => this.host.snapshotReceived(groupId as RaftGroupId, source),
+      logger,
+    })
+    this.#closers.add('snapshots that arrived', () => this.#arrivals.stop())
     this.#closers.add('groups', () => this.host.stop())
     this.#activity = new ActivityGatherer(clock)
     this.#metadata = metadata.replica
@@ -188,7 +219,6 @@ export class ClusterMember {
       graceMs: config.closedPartitionGraceMs,
       logger,
     })
-    const ranges = new RangeCalls(database, (id) => this.#peers.link(id))
     this.check = new ReplicaCheck({
       brokerId,
       ranges,
@@ -435,9 +465,14 @@ export class ClusterMember {
         throw new BrokerError('NOT_LEADER', `this broker holds no replica of group ${groupId}`, {
           outcome: 'no',
         })
-      return snapshots.open(replica.info, (index) => replica.group.configurationAt(index))
+      return snapshots.openWhole(replica.info, (index) => replica.group.configurationAt(index))
     }, this.#parts.clock)
     this.#closers.add('copies', () => copies.close())
     return copies
+  }
+
+  async #removeReceived(groupId: number): Promise<void> {
+    await this.#arrivals.cancel(groupId)
+    await this.#parts.snapshots.removeGroup(groupId as RaftGroupId)
   }
 }

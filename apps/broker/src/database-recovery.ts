@@ -4,6 +4,7 @@ import type { StoredPartition } from '@sluice/persistence'
 import type { RpcLink } from '@sluice/rpc'
 import type { Logger } from 'pino'
 import { openRemoteCopy } from './database-copies.js'
+import type { PartitionCatchUp } from './partition-catch-up.js'
 import type { ReplicaSnapshots } from './partition-replica.js'
 
 export interface Recovery {
@@ -27,7 +28,8 @@ interface GroupLogView {
 export interface DatabaseRecoveryParts {
   readonly brokerId: number
   readonly linkTo: (brokerId: number) => RpcLink | undefined
-  readonly snapshots: ReplicaSnapshots
+  readonly snapshots: Pick<ReplicaSnapshots, 'restore'>
+  readonly catchUp: Pick<PartitionCatchUp, 'prepare'>
   /** A group's log, which holds what is behind `compactedIndex`; undefined when it has none yet. */
   readonly logOf: (groupId: number) => GroupLogView | undefined
   readonly now: () => number
@@ -131,14 +133,15 @@ export class DatabaseRecovery {
   }
 
   async #copyFrom(peer: number, info: PartitionInfo, signal: AbortSignal): Promise<void> {
-    const { linkTo, snapshots, logOf, logger } = this.#parts
+    const { linkTo, snapshots, catchUp, logOf, logger } = this.#parts
     const link = linkTo(peer)
     if (link === undefined) throw new Error(`the address of broker ${peer} is not known`)
     const source = await openRemoteCopy(link, info.groupId, signal)
     const needed = logOf(info.groupId)?.compactedIndex ?? 0
     if (source.meta.index < needed)
       throw new Error(`broker ${peer} has it up to ${source.meta.index}, the log begins behind ${needed}`)
-    const { appliedIndex, nextOffset } = await snapshots.restore(info, source)
+    const prepared = await catchUp.prepare(info, source, { brokers: [peer], signal })
+    const { appliedIndex, nextOffset } = await snapshots.restore(info, prepared)
     logger.info(
       { partition: info.name, from: peer, appliedIndex, nextOffset },
       'the partition is whole again in the database',

@@ -1,5 +1,5 @@
 import type { Random } from '@sluice/foundation'
-import { type RaftHost, SnapshotExchange, type SnapshotStore } from '@sluice/raft'
+import { type RaftHost, SnapshotExchange, type SnapshotSource, type SnapshotStore } from '@sluice/raft'
 import type { Logger } from 'pino'
 import type { BrokerPeers } from './broker-peers.js'
 
@@ -8,6 +8,8 @@ export interface ExchangeParts {
   readonly peers: BrokerPeers
   /** Asked for when something arrives: it is made with the exchange, and after it. */
   readonly host: () => RaftHost
+  /** A snapshot is here; it is to be closed. */
+  readonly arrived: (groupId: number, from: number, source: SnapshotSource) => void
   readonly random: Random
   readonly logger: Logger
   readonly onFatal: (error: Error) => void
@@ -18,6 +20,7 @@ export function snapshotExchange({
   snapshots,
   peers,
   host,
+  arrived,
   random,
   logger,
   onFatal,
@@ -29,7 +32,7 @@ export function snapshotExchange({
     uuidOf: (group) => host().group(group)?.log.uuid,
     onReceived: (group, from, term, { index }, source) => {
       logger.info({ groupId: group, from, term, index }, 'took a snapshot of a partition')
-      host().snapshotReceived(group, source)
+      arrived(group, from, source)
     },
     onSent: (group, peer) => {
       logger.info({ groupId: group, peer }, 'sent a snapshot of a partition')

@@ -9,8 +9,11 @@ import type { SnapshotMeta, SnapshotSource } from '@sluice/raft'
  *   version u8 = 1 | stateBytes u32 | state, JSON without the batches
  *   for each batch from the start to the end of the partition, in order:
  *     bytes u32 | term f64 | index f64 | the record batch
+ *
+ * Of version 2 is one that ends with the state: who takes it gets the batches that it lacks by itself.
  */
-const VERSION = 1
+const WHOLE = 1
+const HEAD_ONLY = 2
 const HEAD_BYTES = 5
 const BATCH_HEAD_BYTES = 20
 /** No state is larger: cursors and sequences are bounded. */
@@ -57,7 +60,7 @@ export class PartitionSnapshotSource implements SnapshotSource {
   }) {
     this.meta = parts.meta
     this.#readBatches = parts.readBatches
-    this.#head = encodeHead(parts.state)
+    this.#head = encodeHead(WHOLE, parts.state)
     this.#logStart = parts.state.logStart
     this.sizeBytes =
       this.#head.length + parts.content.batchCount * BATCH_HEAD_BYTES + parts.content.batchBytes
@@ -108,13 +111,49 @@ export class PartitionSnapshotSource implements SnapshotSource {
   }
 }
 
-/** Reads a snapshot from its start; the batches come as they are asked for. */
+/** A snapshot that says where a partition is, without its batches. */
+export class PartitionHeadSource implements SnapshotSource {
+  readonly meta: SnapshotMeta
+  readonly #bytes: Uint8Array
+
+  constructor(meta: SnapshotMeta, state: PartitionSnapshot) {
+    this.meta = meta
+    this.#bytes = encodeHead(HEAD_ONLY, state)
+  }
+
+  get sizeBytes(): number {
+    return this.#bytes.length
+  }
+
+  read(offset: number, lengthMax: number): Promise<Uint8Array> {
+    return Promise.resolve(this.#bytes.slice(offset, offset + lengthMax))
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+/** Reads what a snapshot says of its partition, and nothing behind it. */
+export async function readPartitionHead(
+  source: SnapshotSource,
+): Promise<{ readonly state: PartitionSnapshot; readonly isWhole: boolean }> {
+  const head = Buffer.from(await readExactly(source, 0, HEAD_BYTES))
+  const version = head.readUInt8(0)
+  if (version !== WHOLE && version !== HEAD_ONLY) throw corrupt('is of another version')
+  const stateBytes = head.readUInt32LE(1)
+  if (stateBytes > STATE_BYTES_MAX) throw corrupt('has a state over the bound')
+  const state = parseState(Buffer.from(await readExactly(source, HEAD_BYTES, stateBytes)), source.meta)
+  return { state, isWhole: version === WHOLE }
+}
+
+/** Reads a whole snapshot from its start; the batches come as they are asked for. */
 export async function readPartitionSnapshot(
   source: SnapshotSource,
 ): Promise<{ readonly state: PartitionSnapshot; readonly batches: AsyncIterable<readonly StoredBatch[]> }> {
   const reader = new SourceReader(source)
   const head = await reader.take(HEAD_BYTES)
-  if (head.readUInt8(0) !== VERSION) throw corrupt('is of another version')
+  if (head.readUInt8(0) !== WHOLE) throw corrupt('is of another version')
   const stateBytes = head.readUInt32LE(1)
   if (stateBytes > STATE_BYTES_MAX) throw corrupt('has a state over the bound')
   const state = parseState(await reader.take(stateBytes), source.meta)
@@ -165,7 +204,7 @@ function encodeBatchHead(row: SnapshotRow): Buffer {
   return head
 }
 
-function encodeHead(state: PartitionSnapshot): Uint8Array {
+function encodeHead(version: number, state: PartitionSnapshot): Uint8Array {
   const { appliedIndex, appliedTerm, nextOffset, logStart, isClosed, cursors } = state
   const sequences = state.sequences.map((row) => ({ ...row, producerId: String(row.producerId) }))
   const json = Buffer.from(
@@ -173,7 +212,7 @@ function encodeHead(state: PartitionSnapshot): Uint8Array {
   )
   invariant(json.length <= STATE_BYTES_MAX, 'the state of a partition is bounded')
   const head = Buffer.alloc(HEAD_BYTES)
-  head.writeUInt8(VERSION, 0)
+  head.writeUInt8(version, 0)
   head.writeUInt32LE(json.length, 1)
   return Buffer.concat([head, json])
 }
@@ -202,6 +241,17 @@ function parseState(bytes: Buffer, meta: SnapshotMeta): PartitionSnapshot {
 
 function isNatural(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+async function readExactly(source: SnapshotSource, offset: number, count: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for (let have = 0; have < count;) {
+    const bytes = await source.read(offset + have, count - have)
+    if (bytes.length === 0) throw corrupt('ends too early')
+    have += bytes.length
+    parts.push(bytes)
+  }
+  return Buffer.concat(parts)
 }
 
 /** Takes bytes from a source, one after the other. */

@@ -24,11 +24,11 @@ export interface RangeRepair extends BatchRange {
 /** Ranges of this broker's database for others, and those of others for this one. */
 export class RangeCalls {
   readonly #database: Database
-  readonly #linkTo: (brokerId: number) => RpcLink | undefined
+  readonly #linkTo: (brokerId: number) => Pick<RpcLink, 'request'> | undefined
   readonly #ranges = new BatchRanges()
   readonly #batches = new PartitionSnapshots()
 
-  constructor(database: Database, linkTo: (brokerId: number) => RpcLink | undefined) {
+  constructor(database: Database, linkTo: (brokerId: number) => Pick<RpcLink, 'request'> | undefined) {
     this.#database = database
     this.#linkTo = linkTo
   }
@@ -47,6 +47,11 @@ export class RangeCalls {
     }
   }
 
+  /** Where the batch of an offset begins in this broker's database; undefined when it has none. */
+  batchAt(groupId: number, offset: number): Promise<number | undefined> {
+    return this.#ranges.batchAt(this.#database, groupId, offset)
+  }
+
   endOf(range: BatchRange): Promise<number> {
     return this.#ranges.endOf(this.#database, range)
   }
@@ -63,11 +68,19 @@ export class RangeCalls {
     return found ?? undefined
   }
 
+  /**
+   * Some of the batches that another broker's database has, the first of them the one that holds the range's
+   * start. @throws BrokerError, RpcError
+   */
+  async readFrom(brokerId: number, range: BatchRange): Promise<readonly StoredBatch[]> {
+    return decodeBatches(await this.#call(brokerId, RpcMethod.RANGE_READ, range))
+  }
+
   /** Takes a range from another broker in place of what the database has. */
   async repair({ groupId, from, to, digest, source }: RangeRepair): Promise<void> {
     const batches: StoredBatch[] = []
     for (let at = from; at < to;) {
-      const part = decodeBatches(await this.#call(source, RpcMethod.RANGE_READ, { groupId, from: at, to }))
+      const part = await this.readFrom(source, { groupId, from: at, to })
       const last = part.at(-1)
       if (last === undefined) break
       batches.push(...part.filter(({ baseOffset }) => baseOffset >= from))

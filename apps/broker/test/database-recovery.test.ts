@@ -13,10 +13,8 @@ const LOG = {
 const recovery = new DatabaseRecovery({
   brokerId: 1,
   linkTo: () => undefined,
-  snapshots: {
-    open: () => Promise.reject(new Error('not asked')),
-    restore: () => Promise.reject(new Error('not asked')),
-  },
+  snapshots: { restore: () => Promise.reject(new Error('not asked')) },
+  catchUp: { prepare: () => Promise.reject(new Error('not asked')) },
   logOf: (groupId) => (groupId === 2 ? LOG : undefined),
   now: () => 0,
   logger: pino({ level: 'silent' }),

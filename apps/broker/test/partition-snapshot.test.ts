@@ -36,7 +36,7 @@ async function filled(): Promise<SnapshotSource> {
 }
 
 function snapshots(replica: SingleReplica): DatabaseSnapshots {
-  return new DatabaseSnapshots(replica.database, replica.store)
+  return new DatabaseSnapshots(replica.database, replica.store, () => false)
 }
 
 async function contentOf(source: SnapshotSource, stepBytes: number): Promise<Buffer> {

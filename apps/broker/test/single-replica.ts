@@ -104,7 +104,7 @@ export class SingleReplica {
       snapshot,
       limits: { ...limits, recent: new RecentBudget(limits.recentBytesMax) },
       owner: this.materialiser,
-      snapshots: new DatabaseSnapshots(this.database, this.store),
+      snapshots: new DatabaseSnapshots(this.database, this.store, () => false),
     })
     const group = this.#host.openGroup({
       id: INFO.groupId as number as RaftGroupId,

@@ -9,7 +9,10 @@ export interface FeatureRange {
  * every broker can do it and an operator has raised the level, so that until then a broker can go back to the
  * version before. Level 1 is the first version.
  */
-export const FEATURES: FeatureRange = { min: 1, max: 2 }
+export const FEATURES: FeatureRange = { min: 1, max: 3 }
+
+/** From here on snapshots of partitions may come without their batches, which brokers get from each other. */
+export const HEAD_SNAPSHOTS_LEVEL = 3
 
 /** What a broker says that it can; one that says nothing is of the first version. */
 export const FIRST_FEATURES: FeatureRange = { min: 1, max: 1 }

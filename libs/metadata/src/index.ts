@@ -39,5 +39,12 @@ export { emptied, MOVE_TIMEOUT_MS, MOVES_AT_ONCE, nextAction, ordersFor } from '
 export { type BalancePlan, isRunning, type PlannedMove, type PlanReason } from './balance/plan.js'
 export { GROWTH_KINDS, type TopicGrowth } from './topic-growth.js'
 export { isClosing, openPartitions } from './topic-partitions.js'
-export { type FeatureRange, FEATURES, FIRST_FEATURES, supports, toFeatureRange } from './feature-level.js'
+export {
+  type FeatureRange,
+  FEATURES,
+  FIRST_FEATURES,
+  HEAD_SNAPSHOTS_LEVEL,
+  supports,
+  toFeatureRange,
+} from './feature-level.js'
 export { changesBrokers } from './entities.js'

@@ -28,7 +28,7 @@ export interface RangeDigest {
   readonly nextOffset: number
 }
 
-interface DigestRow {
+export interface DigestRow {
   readonly base_offset: number
   readonly last_offset: number
   readonly term: number
@@ -52,6 +52,18 @@ export class BatchRanges {
       WHERE position = 1 OR size_so_far <= ${RANGE_BYTES_MAX}`.execute(db)
     // Where batches are missing the range is as long as it may be.
     return Math.min(to, rows[0]?.next ?? until)
+  }
+
+  /** Offset of the first message of the batch that holds `offset`; undefined when there is none. */
+  async batchAt(db: Database, groupId: number, offset: number): Promise<number | undefined> {
+    const row = await db
+      .selectFrom('record_batches')
+      .select('base_offset')
+      .where('group_id', '=', groupId)
+      .where('base_offset', '<=', offset)
+      .where('last_offset', '>=', offset)
+      .executeTakeFirst()
+    return row?.base_offset
   }
 
   /** Undefined when the database has nothing of the partition. */
@@ -139,7 +151,7 @@ function digestRow(batch: StoredBatch): DigestRow {
   }
 }
 
-function digestOf(rows: readonly DigestRow[]): string {
+export function digestOf(rows: readonly DigestRow[]): string {
   const hash = createHash('sha256')
   const head = Buffer.alloc(32)
   for (const row of rows) {

@@ -150,6 +150,8 @@ async function writeStates(
       latest_timestamp = excluded.latest_timestamp,
       end_bytes = excluded.end_bytes,
       slice = excluded.slice,
+      -- The log has followed where a snapshot had put the state: from here on the two are compared.
+      configuration = NULL,
       log_configuration = coalesce(excluded.log_configuration, state.log_configuration)
     WHERE state.applied_index = (
       (${deltas.map((delta) => delta.previousIndex)}::bigint[])

@@ -1,5 +1,6 @@
 export { type BatchRange, BatchRanges, type RangeDigest } from './batch-ranges.js'
 export { BatchSlices } from './batch-slices.js'
+export { CopiedBatches } from './copied-batches.js'
 export {
   type Database,
   DatabaseError,

@@ -2,7 +2,13 @@ import { sql } from 'kysely'
 import type { Database } from './database.js'
 
 /** Every table that has rows of a partition. */
-const TABLES = ['record_batches', 'consumer_cursors', 'producer_sequences', 'partition_state'] as const
+const TABLES = [
+  'record_batches',
+  'consumer_cursors',
+  'producer_sequences',
+  'copied_batches',
+  'partition_state',
+] as const
 
 /** Partitions that are deleted for good. */
 export class PartitionRemovals {
@@ -30,7 +36,8 @@ export class PartitionRemovals {
 
   /** Groups of which something is stored. */
   async stored(db: Database): Promise<readonly number[]> {
-    const rows = await db.selectFrom('partition_state').select('group_id').execute()
+    const { rows } = await sql<{ group_id: number }>`
+      SELECT group_id FROM partition_state UNION SELECT group_id FROM copied_batches`.execute(db)
     return rows.map((row) => row.group_id)
   }
 }

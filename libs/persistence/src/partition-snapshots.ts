@@ -1,10 +1,10 @@
 import { invariant } from '@sluice/foundation'
 import type { PartitionDelta, PartitionSnapshot, StoredBatch } from '@sluice/partition'
-import { sql } from 'kysely'
+import { sql, type Transaction } from 'kysely'
 import type { Database } from './database.js'
 import { sliceAt } from './batch-slices.js'
 import { writeDeltas } from './delta-writer.js'
-import { PARTITION_TABLES } from './partition-store.js'
+import type { Tables } from './tables.js'
 
 /** One read takes so many bytes of batches, one batch at least. */
 const READ_BYTES = 1024 * 1024
@@ -79,11 +79,18 @@ export class PartitionSnapshots {
     }))
   }
 
-  /** Puts the partition in place of whatever is there of it, all of it or nothing. */
+  /**
+   * Puts the partition in place of what is there of it, all of it or nothing.
+   * @param content `keepTo`: what the database has before it stays, because the partition has the same there;
+   * `batches` are those that follow, read in the transaction they are given
+   */
   async replace(
     db: Database,
     partition: RestoredPartition,
-    batches: AsyncIterable<readonly StoredBatch[]>,
+    content: {
+      readonly keepTo: number | undefined
+      readonly batches: (transaction: Database) => AsyncIterable<readonly StoredBatch[]>
+    },
   ): Promise<void> {
     const { groupId, topic, number, state, configuration } = partition
     const { appliedIndex, appliedTerm, nextOffset, logStart } = state
@@ -95,11 +102,9 @@ export class PartitionSnapshots {
         .where('group_id', '=', groupId)
         .forUpdate()
         .execute()
-      for (const table of PARTITION_TABLES)
-        await transaction.deleteFrom(table).where('group_id', '=', groupId).execute()
       const base = { groupId, topic, number, logStart, cursors: [], sequences: [], expiredSequences: [] }
-      let previousIndex = 0
-      for await (const some of batches) {
+      let previousIndex = await cutBack(transaction, groupId, { keepTo: content.keepTo, appliedIndex })
+      for await (const some of content.batches(transaction)) {
         const last = some.at(-1)
         if (last === undefined) continue
         const { index, term } = last
@@ -136,8 +141,61 @@ export class PartitionSnapshots {
         })
         .where('group_id', '=', groupId)
         .execute()
+      await transaction.deleteFrom('copied_batches').where('group_id', '=', groupId).execute()
     })
   }
+}
+
+/** Removes everything but the batches before `keepTo`. @returns the index from which the partition goes on */
+async function cutBack(
+  transaction: Transaction<Tables>,
+  groupId: number,
+  { keepTo, appliedIndex }: { readonly keepTo: number | undefined; readonly appliedIndex: number },
+): Promise<number> {
+  for (const table of ['consumer_cursors', 'producer_sequences'] as const)
+    await transaction.deleteFrom(table).where('group_id', '=', groupId).execute()
+  const from = keepTo ?? 0
+  await transaction
+    .deleteFrom('record_batches')
+    .where('group_id', '=', groupId)
+    .where('base_offset', '>=', from)
+    .execute()
+  await transaction
+    .deleteFrom('batch_ranges')
+    .where('group_id', '=', groupId)
+    .where('first_offset', '>=', from)
+    .execute()
+  if (keepTo === undefined) {
+    await transaction.deleteFrom('partition_state').where('group_id', '=', groupId).execute()
+    return 0
+  }
+  const last = await transaction
+    .selectFrom('record_batches')
+    .select(['raft_index', 'term', 'last_offset', 'latest_timestamp', 'end_bytes', 'slice'])
+    .where('group_id', '=', groupId)
+    .orderBy('base_offset', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  if (last?.last_offset !== keepTo - 1)
+    throw new Error(
+      `group ${groupId} ends at offset ${last?.last_offset ?? -1}, not before ${keepTo} as it did`,
+    )
+  // Nothing but batches of it is known yet: what follows, the state at least, is behind it in any case.
+  const index = Math.min(last.raft_index, appliedIndex - 1)
+  await transaction
+    .updateTable('partition_state')
+    .set({
+      applied_index: index,
+      applied_term: last.term,
+      next_offset: keepTo,
+      closed: false,
+      latest_timestamp: last.latest_timestamp,
+      end_bytes: last.end_bytes,
+      slice: last.slice,
+    })
+    .where('group_id', '=', groupId)
+    .execute()
+  return index
 }
 
 function deltaOf(

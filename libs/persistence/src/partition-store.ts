@@ -16,11 +16,12 @@ import { readStoredRuns } from './stored-runs.js'
 const READ_BATCHES_MAX = 1_024
 const TIME_MAX_MS = 8_640_000_000_000_000
 /** Every table that has rows of a partition. */
-export const PARTITION_TABLES = [
+const PARTITION_TABLES = [
   'record_batches',
   'batch_ranges',
   'consumer_cursors',
   'producer_sequences',
+  'copied_batches',
   'partition_state',
 ] as const
 

@@ -19,6 +19,15 @@ export interface Tables {
     value_lengths: number[]
     slice: number
   }
+  copied_batches: {
+    group_id: number
+    base_offset: number
+    last_offset: number
+    term: number
+    raft_index: number
+    max_timestamp: number
+    bytes: Buffer
+  }
   batch_slices: { slice: number }
   batch_ranges: { group_id: number; first_offset: number; slice: number }
   partition_state: {

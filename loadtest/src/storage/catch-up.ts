@@ -43,8 +43,8 @@ const LOOK_MS = 100
 /** So far behind is a broker that was never away. */
 const BEHIND_MS_MAX = 1000
 const LIMIT_MS = 180_000
-/** The shortest log that there can be. */
-const SHORT_LOG = { BROKER_LOG_SEGMENT_BYTES: String(1024 ** 2), BROKER_LOG_BYTES: String(1024 ** 2) }
+/** Shorter than what is missed, longer than what comes while a snapshot is sent. */
+const SHORT_LOG = { BROKER_LOG_SEGMENT_BYTES: String(1024 ** 2), BROKER_LOG_BYTES: String(8 * 1024 ** 2) }
 
 /**
  * Kills a broker of a cluster of its own, starts it again when it has missed enough, and measures how long it

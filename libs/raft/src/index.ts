@@ -10,6 +10,8 @@ export {
   type Term,
 } from './core/types.js'
 export { type ConfigurationChange, decodeConfiguration, encodeConfiguration } from './core/configuration.js'
+export { bestSurvivor, lastTermOf, type SurvivorLog, tailOf, type TermStart } from './core/survivor.js'
+export { type ForcedConfiguration, type ForceResult } from './core/forced.js'
 export { type ConfigurationResult, type ProposeResult } from './core/leader.js'
 export { RaftDecodeError } from './host/codec.js'
 export { type FramePriority, type RaftTransport } from './host/outbox.js'

@@ -1,6 +1,7 @@
 import { invariant, unreachable } from '@sluice/foundation'
 import type { CoreConfig } from './config.js'
 import { ConfigurationError, type ConfigurationChange, decodeConfiguration } from './configuration.js'
+import { appendForced, type ForcedConfiguration, type ForceResult, refusalToForce } from './forced.js'
 import { Election, type ElectionKind } from './election.js'
 import {
   acknowledge,
@@ -192,6 +193,19 @@ export class RaftCore {
     if (this.#leader === undefined) return { kind: 'not-leader', leader: this.#state.leader }
     this.wake()
     return this.#leader.changeConfiguration(change)
+  }
+
+  /**
+   * UNSAFE. Changes who is in the group without asking anybody, on the word of an operator who knows that a
+   * majority is lost for good; see `forced.ts`. Nothing is changed unless `forced` is answered.
+   */
+  forceConfiguration(forced: ForcedConfiguration): ForceResult {
+    const state = this.#state
+    const refusal = refusalToForce(state, forced, { isRecovering: this.#recovery !== undefined })
+    if (refusal !== undefined) return refusal
+    this.wake()
+    this.#follow(forced.term, 0)
+    return appendForced(state, forced)
   }
 
   /**

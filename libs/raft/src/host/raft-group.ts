@@ -1,6 +1,7 @@
 import { invariant } from '@sluice/foundation'
 import { type ConfigurationChange, encodeConfiguration } from '../core/configuration.js'
 import type { RaftCore } from '../core/core.js'
+import type { ForcedConfiguration, ForceResult } from '../core/forced.js'
 import type { ConfigurationResult, ProposeResult } from '../core/leader.js'
 import type { PeerProgress } from '../core/progress.js'
 import {
@@ -176,6 +177,15 @@ export class RaftGroup {
   changeConfiguration(change: ConfigurationChange): ConfigurationResult {
     if (this.#closed) return { kind: 'not-leader', leader: 0 }
     const outcome = this.#core.changeConfiguration(change)
+    this.#host.markDirty(this)
+    return outcome
+  }
+
+  /** UNSAFE: see `RaftCore.forceConfiguration`. An election follows; done when somebody leads. */
+  forceConfiguration(forced: ForcedConfiguration): ForceResult {
+    if (this.#closed) return { kind: 'invalid', reason: 'the group is closed' }
+    const outcome = this.#core.forceConfiguration(forced)
+    if (outcome.kind === 'forced') this.#core.campaign()
     this.#host.markDirty(this)
     return outcome
   }

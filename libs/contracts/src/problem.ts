@@ -23,6 +23,8 @@ export const PROBLEMS = {
   BROKER_NOT_FOUND: { status: 404, title: 'The broker does not exist' },
   BROKER_EXISTS: { status: 409, title: 'The broker is part of the cluster' },
   BROKER_UNREACHABLE: { status: 502, title: 'The broker cannot be reached' },
+  BROKER_FENCED: { status: 409, title: 'The broker was given up' },
+  RECOVERY_REFUSED: { status: 409, title: 'The recovery is not possible as it was planned' },
   BROKER_REFUSED: { status: 409, title: 'The broker cannot join' },
   NOT_ENOUGH_BROKERS: { status: 503, title: 'Too few brokers are alive' },
   LAST_BROKER: { status: 409, title: 'The last broker stays' },

@@ -28,6 +28,14 @@ export const ERROR_CODES = {
   BROKER_EXISTS: { retriable: false, summary: 'that broker is part of the cluster already' },
   BROKER_UNREACHABLE: { retriable: true, summary: 'nothing answers at the address of the broker' },
   BROKER_REFUSED: { retriable: false, summary: 'what answers there cannot join this cluster' },
+  BROKER_FENCED: {
+    retriable: false,
+    summary: 'the broker was given up by a forced recovery; it comes back only with an empty data directory',
+  },
+  RECOVERY_REFUSED: {
+    retriable: false,
+    summary: 'a forced recovery is not possible, or not as it was planned; nothing was changed',
+  },
   NOT_ENOUGH_BROKERS: {
     retriable: true,
     summary: 'fewer brokers are alive than the replication factor asks for',

@@ -107,6 +107,7 @@ export type MetadataCommand =
   | MoveCommand
   | BrokerStateCommand
   | PlanCommand
+  | RecoveryCommand
 
 /** About one broker's part in the cluster. */
 export type BrokerStateCommand =
@@ -118,6 +119,38 @@ export type BrokerStateCommand =
     }
   /** Refused while it holds anything. Its identity is never taken back. */
   | { readonly kind: 'remove-broker'; readonly at: number; readonly brokerId: number }
+
+/** What an operator forces on a cluster that lost majorities for good. Each may be said again. */
+export type RecoveryCommand =
+  | {
+      readonly kind: 'begin-recovery'
+      readonly at: number
+      /** Of the operator's plan. */
+      readonly planId: string
+      readonly operator: string
+      /** Brokers that are given up, for good. */
+      readonly lost: readonly number[]
+      /** Decisions of the metadata may be lost: the ids that they may have given out are not given out again. */
+      readonly skipsIds: boolean
+      readonly summary: string
+    }
+  | {
+      readonly kind: 'recover-partitions'
+      readonly at: number
+      readonly planId: string
+      readonly partitions: readonly RecoveredPartition[]
+    }
+  | { readonly kind: 'end-recovery'; readonly at: number; readonly planId: string; readonly summary: string }
+
+export interface RecoveredPartition {
+  readonly groupId: number
+  /** Above every number that the partition's group may know. */
+  readonly moveId: number
+  /** The survivors; the first is the preferred leader. */
+  readonly replicas: readonly number[]
+  /** What may be lost. */
+  readonly loss: string
+}
 
 /** About the plan that moves replicas. */
 export type PlanCommand =

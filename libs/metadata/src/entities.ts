@@ -53,6 +53,18 @@ export interface PartitionInfo {
   readonly createdAt: number
 }
 
+/** A recovery by force: what was given up, on whose word. Kept for good: who was lost must not come back. */
+export interface RecoveryInfo {
+  /** Of the operator's plan. */
+  readonly planId: string
+  readonly operator: string
+  readonly at: number
+  /** Brokers that were given up. */
+  readonly lost: readonly BrokerId[]
+  /** Absent while it is under way. */
+  readonly endedAt?: number
+}
+
 /** A change of a partition's replicas. */
 export interface ReplicaMove {
   /** The replicas in the end; the first is the preferred leader. */

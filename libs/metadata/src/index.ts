@@ -4,6 +4,7 @@ export {
   type Mark,
   type MetadataCommand,
   type MoveOrder,
+  type RecoveredPartition,
   type Seen,
   type TopicChange,
 } from './command.js'
@@ -19,6 +20,7 @@ export type {
   MetadataChanges,
   PartitionInfo,
   ProducerInfo,
+  RecoveryInfo,
   ReplicaMove,
   Removal,
   TopicInfo,

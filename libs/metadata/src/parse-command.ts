@@ -5,6 +5,7 @@ import {
   type Mark,
   type MetadataCommand,
   type MoveOrder,
+  type RecoveredPartition,
   type Seen,
   type TopicChange,
 } from './command.js'
@@ -175,6 +176,30 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
       }
     case 'cancel-plan':
       return { kind, at, planId: positive(fields['planId'], 'planId') }
+    case 'begin-recovery':
+      return {
+        kind,
+        at,
+        planId: text(fields['planId'], 'planId'),
+        operator: text(fields['operator'], 'operator'),
+        lost: brokerIds(fields['lost'], 'lost'),
+        skipsIds: fields['skipsIds'] === true,
+        summary: text(fields['summary'], 'summary'),
+      }
+    case 'recover-partitions':
+      return {
+        kind,
+        at,
+        planId: text(fields['planId'], 'planId'),
+        partitions: list(fields['partitions'], 'partitions').map(recoveredPartition),
+      }
+    case 'end-recovery':
+      return {
+        kind,
+        at,
+        planId: text(fields['planId'], 'planId'),
+        summary: text(fields['summary'], 'summary'),
+      }
     case 'raise-feature-level':
       return { kind, at, level: positive(fields['level'], 'level') }
     case 'change-settings':
@@ -195,6 +220,19 @@ function moveOrder(value: unknown): MoveOrder {
     from: brokerIds(fields['from'], 'from'),
     to: brokerIds(fields['to'], 'to'),
     bytes: natural(fields['bytes'], 'bytes'),
+  }
+}
+
+function recoveredPartition(value: unknown): RecoveredPartition {
+  const fields = record(value, 'partition')
+  const replicas = brokerIds(fields['replicas'], 'replicas')
+  if (replicas.length === 0 || new Set(replicas).size !== replicas.length)
+    throw invalid('replicas', 'one broker or more, each once')
+  return {
+    groupId: positive(fields['groupId'], 'groupId'),
+    moveId: positive(fields['moveId'], 'moveId'),
+    replicas,
+    loss: text(fields['loss'], 'loss'),
   }
 }
 

@@ -106,6 +106,23 @@ export function forgetBroker(partition: PartitionInfo, brokerId: BrokerId): Part
   }
 }
 
+/**
+ * The survivors as the replicas, on the word of an operator: nobody is asked. Nothing of those who are lost is
+ * waited for; survivors that hold something and are no replicas any more drop it, as after any other change.
+ */
+export function forceReplicas(
+  partition: PartitionInfo,
+  { replicas, moveId }: { readonly replicas: readonly BrokerId[]; readonly moveId: number },
+  isLost: (brokerId: BrokerId) => boolean,
+): PartitionInfo {
+  const { groupId, topic, number, name, founders, createdAt } = partition
+  const stays = (id: BrokerId): boolean => !isLost(id) && !replicas.includes(id)
+  const left = [...partition.replicas, ...(partition.move?.joining ?? [])].filter(stays)
+  const departing = union(partition.departing.filter(stays), left)
+  const departed = partition.departed.filter(stays)
+  return { groupId, topic, number, name, replicas, founders, moveId, departing, departed, createdAt }
+}
+
 /** A partition as an earlier version wrote it: its replicas had never changed. */
 export function withMoveFields(stored: PartitionInfo): PartitionInfo {
   const {

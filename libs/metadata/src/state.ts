@@ -13,12 +13,14 @@ import type {
   MetadataChanges,
   PartitionInfo,
   ProducerInfo,
+  RecoveryInfo,
   TopicInfo,
 } from './entities.js'
 import type { HealthTable } from './health-table.js'
 import { mark, noteActivity, registerConsumer, registerProducer } from './state/actor-commands.js'
 import { addBroker, bootstrap, changeBroker, updateBroker } from './state/broker-commands.js'
 import { type MetadataResult, type Outcome, refused } from './state/outcome.js'
+import { beginRecovery, endRecovery, recoverPartitions } from './state/recovery-commands.js'
 import { changePlan, changeReplicas } from './state/replica-commands.js'
 import { changeSettings, raiseFeatureLevel } from './state/settings-commands.js'
 import { type MetadataSnapshot, restored, snapshotOf } from './state/snapshot.js'
@@ -143,6 +145,17 @@ export class MetadataState {
     return this.#tables.plans.plan
   }
 
+  /** A recovery by force, by the id of its plan. */
+  recovery(planId: string): RecoveryInfo | undefined {
+    return this.#tables.recoveries.get(planId)
+  }
+
+  /** The recovery that gave the broker up, for good; `undefined` for every other broker. */
+  lostBy(brokerId: number): RecoveryInfo | undefined {
+    const planId = this.#tables.lost.get(brokerId)
+    return planId === undefined ? undefined : this.#tables.recoveries.get(planId)
+  }
+
   healthCheck(type: ActorType, id: number): HealthCheck | undefined {
     return this.#tables.health.get(type, id)
   }
@@ -229,6 +242,12 @@ export class MetadataState {
       case 'step-plan':
       case 'cancel-plan':
         return changePlan(this.#tables, command)
+      case 'begin-recovery':
+        return beginRecovery(this.#tables, command)
+      case 'recover-partitions':
+        return recoverPartitions(this.#tables, command)
+      case 'end-recovery':
+        return endRecovery(this.#tables, command)
       case 'raise-feature-level':
         return raiseFeatureLevel(this.#tables, command)
       case 'change-settings':

@@ -12,11 +12,13 @@ import type { Layouts } from './planner.js'
 export function layoutsOf(state: MetadataState, sizes: ReadonlyMap<number, number> = new Map()): Layouts {
   return {
     brokers: state.brokers().map((broker) => planBroker(broker, isAlive(state, broker))),
-    partitions: state
-      .topics()
-      .flatMap(({ replicationFactor, partitions }) =>
-        partitions.map((partition) => planPartition(partition, replicationFactor, sizes)),
-      ),
+    partitions: state.topics().flatMap(({ replicationFactor, partitions }) =>
+      partitions.map((partition) => ({
+        ...planPartition(partition, replicationFactor, sizes),
+        // Nobody is left who could change its replicas.
+        ...(partition.replicas.every((id) => state.lostBy(id) !== undefined) ? { fixed: true } : {}),
+      })),
+    ),
   }
 }
 

@@ -31,7 +31,8 @@ export function addBroker(tables: ClusterTables, command: CommandOf<'add-broker'
   for (const known of tables.brokers.values()) {
     if (known.uuid !== '' && known.uuid === command.uuid)
       return refused('BROKER_EXISTS', `broker ${known.id} is part of the cluster already`, 'port')
-    if (known.host === command.host && known.port === command.port)
+    // One that was given up does not come back: its address may be another's now.
+    if (known.host === command.host && known.port === command.port && !tables.lost.has(known.id))
       return refused(
         'BROKER_REFUSED',
         `broker ${known.id} is at ${known.host}:${known.port}, with another data directory: give it its own back, or remove broker ${known.id} first`,
@@ -56,6 +57,7 @@ export function addBroker(tables: ClusterTables, command: CommandOf<'add-broker'
 }
 
 export function updateBroker(tables: ClusterTables, command: CommandOf<'update-broker'>): Outcome {
+  if (tables.lost.has(command.id)) return fenced(tables, command.id)
   const known = tables.brokers.get(command.id)
   if (known === undefined) return refused('BROKER_NOT_FOUND', `broker ${command.id} does not exist`, 'id')
   if (known.uuid !== '' && command.uuid !== known.uuid)
@@ -69,6 +71,14 @@ export function updateBroker(tables: ClusterTables, command: CommandOf<'update-b
   const reason = moved ? `moved to ${broker.host}:${broker.port}` : `serves at ${broker.host}:${broker.port}`
   const changed = tables.record(command, 'broker-changed', `broker/${broker.id}`, reason)
   return { result: { brokerId: broker.id }, changes: { brokers: [broker], auditEvents: [changed] } }
+}
+
+function fenced(tables: ClusterTables, brokerId: number): Outcome {
+  return refused(
+    'BROKER_FENCED',
+    `broker ${brokerId} was given up by recovery ${tables.lost.get(brokerId)}: start it with an empty data directory and a database of its own, and add it as a new one`,
+    'broker_id',
+  )
 }
 
 /** Why a broker of these levels cannot be part of the cluster. */
@@ -92,6 +102,7 @@ export function changeBroker(tables: ClusterTables, command: BrokerStateCommand)
     return refused('LAST_BROKER', `broker ${broker.id} is the last one that stays`, 'broker_id')
   const result = { brokerId: broker.id }
   if (command.kind === 'set-broker-state') {
+    if (tables.lost.has(broker.id)) return fenced(tables, broker.id)
     const missing = command.state === 'removing' ? missedWithout(tables, broker.id) : undefined
     if (missing !== undefined) return refused('NOT_ENOUGH_BROKERS', missing, 'broker_id')
     const changed = { ...broker, state: command.state }

@@ -9,6 +9,7 @@ import type {
   ConsumerInfo,
   HealthCheck,
   ProducerInfo,
+  RecoveryInfo,
   TopicInfo,
 } from '../entities.js'
 import { withMoveFields } from '../replica-move.js'
@@ -36,6 +37,8 @@ export interface MetadataSnapshot {
   readonly healthChecks: readonly HealthCheck[]
   readonly plans: PlansSnapshot
   readonly audit: AuditSnapshot
+  /** Absent when there was none. */
+  readonly recoveries?: readonly RecoveryInfo[]
 }
 
 export function snapshotOf(version: number, tables: ClusterTables): MetadataSnapshot {
@@ -52,6 +55,7 @@ export function snapshotOf(version: number, tables: ClusterTables): MetadataSnap
     healthChecks: [...tables.health.all()],
     plans: tables.plans.toJSON(),
     audit: tables.audit.toJSON(),
+    ...(tables.recoveries.size === 0 ? {} : { recoveries: [...tables.recoveries.values()] }),
   }
 }
 
@@ -95,5 +99,6 @@ export function restored(value: unknown): { readonly version: number; readonly t
   // Absent in snapshots of the first version.
   const { audit } = snapshot as Partial<MetadataSnapshot>
   if (audit !== undefined) tables.audit.load(audit)
+  for (const recovery of snapshot.recoveries ?? []) tables.putRecovery(recovery)
   return { version: snapshot.version, tables }
 }

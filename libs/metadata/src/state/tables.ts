@@ -8,6 +8,7 @@ import type {
   ConsumerInfo,
   PartitionInfo,
   ProducerInfo,
+  RecoveryInfo,
   TopicInfo,
 } from '../entities.js'
 import { FEATURES } from '../feature-level.js'
@@ -40,6 +41,10 @@ export class ClusterTables {
   readonly closing = new Set<string>()
   readonly health = new HealthTable()
   readonly audit = new AuditTrail()
+  /** By the id of the plan, in the order they began. */
+  readonly recoveries = new Map<string, RecoveryInfo>()
+  /** Brokers that were given up, each with the recovery that did so. */
+  readonly lost = new Map<number, string>()
   /** Per broker: how many replicas it holds and how many partitions prefer it. */
   readonly #loads = new Map<number, { replicas: number; preferred: number }>()
 
@@ -123,6 +128,11 @@ export class ClusterTables {
   putBroker(broker: BrokerInfo): void {
     this.brokers.set(broker.id, broker)
     this.#loads.set(broker.id, { replicas: 0, preferred: 0 })
+  }
+
+  putRecovery(recovery: RecoveryInfo): void {
+    this.recoveries.set(recovery.planId, recovery)
+    for (const id of recovery.lost) this.lost.set(id, recovery.planId)
   }
 
   removeBroker(id: BrokerId): void {

@@ -71,6 +71,8 @@ export class BrokerPeers implements RaftTransport {
       random,
       expectNode: nodeName(address.id),
       onUp: () => logger.info({ peer: address.id }, 'connected to a broker'),
+      onUnsupported: (err) =>
+        logger.error({ peer: address.id, err }, 'a broker is of an incompatible version'),
       onDown: (error) => {
         logger.debug({ peer: address.id, err: error }, 'connection to a broker is down')
         this.#onDown(address.id as NodeId)

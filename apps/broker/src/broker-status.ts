@@ -1,9 +1,7 @@
 import { statfs } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import type { BrokerStatus } from '@sluice/contracts'
+import { BUILD_VERSION } from '@sluice/foundation'
 import type { PartitionReplica } from './partition-replica.js'
-
-const { version } = createRequire(import.meta.url)('../package.json') as { readonly version: string }
 
 /** What this broker says of itself when it is asked. */
 export async function brokerStatus(parts: {
@@ -32,7 +30,7 @@ export async function brokerStatus(parts: {
     }
   }
   const disk = { freeBytes: bavail * bsize, totalBytes: blocks * bsize }
-  return { version, disk, led, behind: [...behind] }
+  return { version: BUILD_VERSION, disk, led, behind: [...behind] }
 }
 
 function messagesOf({ nextOffset, logStart }: PartitionReplica): number {

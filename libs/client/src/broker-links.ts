@@ -44,6 +44,8 @@ export class BrokerLinks {
       identity: this.#identity,
       random: this.#random,
       onUp: () => this.#logger.info({ broker: key }, 'connected to a broker'),
+      onUnsupported: (err) =>
+        this.#logger.error({ broker: key, err }, 'a broker is of an incompatible version'),
       onDown: (error) => this.#logger.debug({ broker: key, err: error }, 'connection to a broker is down'),
       ...(this.#limits === undefined ? {} : { limits: this.#limits }),
     })

@@ -37,6 +37,9 @@ export function judgeFailure(thrown: unknown): CallFailure {
       leaderId: error.leaderId,
       error,
     }
+  // Another member may be of a version that this process understands.
+  if (error instanceof RpcError && error.code === 'UNSUPPORTED_VERSION')
+    return { kind: 'retry', outcome: 'no', leaderId: undefined, error: unsupported(error) }
   if (error instanceof RpcError)
     return {
       kind: error.code === 'OVERLOADED' ? 'final' : 'retry',
@@ -45,6 +48,15 @@ export function judgeFailure(thrown: unknown): CallFailure {
       error: error.code === 'OVERLOADED' ? overloaded(error) : error,
     }
   return { kind: 'final', outcome: 'unknown', leaderId: undefined, error }
+}
+
+/** No process of this version can talk to that broker: whoever asked must hear that, not that nobody leads. */
+export function unsupported(error: RpcError): BrokerError {
+  return new BrokerError('UNSUPPORTED_VERSION', error.message, {
+    component: 'broker',
+    outcome: 'no',
+    cause: error,
+  })
 }
 
 function overloaded(error: RpcError): BrokerError {

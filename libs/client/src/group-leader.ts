@@ -182,7 +182,11 @@ export class GroupLeader {
         details,
       )
     const error = last?.error
-    if (error instanceof BrokerError && error.code === 'STORAGE_FAILED') return error
+    if (
+      error instanceof BrokerError &&
+      (error.code === 'STORAGE_FAILED' || error.code === 'UNSUPPORTED_VERSION')
+    )
+      return error
     if ((error instanceof RpcError || error instanceof BrokerError) && error.code === 'TIMEOUT')
       return new BrokerError('TIMEOUT', `${this.#group.name} did not answer in time: ${why}`, details)
     return new BrokerError(

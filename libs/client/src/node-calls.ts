@@ -4,6 +4,7 @@ import type { Random } from '@sluice/foundation'
 import { type FeatureRange, FIRST_FEATURES, toFeatureRange } from '@sluice/metadata'
 import { RpcError, RpcLink } from '@sluice/rpc'
 import { addressText, type BrokerAddress } from './broker-address.js'
+import { unsupported } from './call-failure.js'
 
 /** What a broker process says of itself. */
 export interface NodeInfo {
@@ -45,7 +46,7 @@ export class NodeCalls {
     })
   }
 
-  /** @throws BrokerError BROKER_UNREACHABLE when nothing answers, BROKER_REFUSED when it is no broker */
+  /** @throws BrokerError BROKER_UNREACHABLE: nothing answers; BROKER_REFUSED: no broker; UNSUPPORTED_VERSION */
   async info(): Promise<NodeInfo> {
     const json = await this.#ask(RpcMethod.NODE_INFO, new Uint8Array(0))
     const { clusterId, nodeUuid, brokerId, state, protocol, features } = (
@@ -87,6 +88,7 @@ export class NodeCalls {
     } catch (error) {
       if (!(error instanceof RpcError)) throw error
       if (error.code === 'REMOTE') throw toBrokerError(error.remote)
+      if (error.code === 'UNSUPPORTED_VERSION') throw unsupported(error)
       if (error.code === 'REFUSED')
         throw new BrokerError('BROKER_REFUSED', error.message, {
           component: 'broker',

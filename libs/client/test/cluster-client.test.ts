@@ -1,3 +1,5 @@
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError, encodeRecordBatch, toGroupId } from '@sluice/domain'
@@ -351,6 +353,27 @@ describe('calls to a broker process that is not of this cluster', () => {
     const node = client.node({ host: '127.0.0.1', port: gone.port })
     await expect(node.info()).rejects.toMatchObject({ code: 'BROKER_UNREACHABLE', outcome: 'no' })
     await node.close()
+  })
+
+  test('it speaks no version of the protocol that is known here: UNSUPPORTED_VERSION', async () => {
+    const newer = http.createServer()
+    newer.on('upgrade', (_request, socket) => {
+      const body = JSON.stringify({
+        code: 'UNSUPPORTED_VERSION',
+        message: 'version 9.0.0 speaks sluice-rpc/9',
+      })
+      socket.end(`HTTP/1.1 426 Refused\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`)
+    })
+    await new Promise<void>((resolve) => newer.listen(0, '127.0.0.1', resolve))
+    const node = client.node({ host: '127.0.0.1', port: (newer.address() as AddressInfo).port })
+    await expect(node.info()).rejects.toMatchObject({
+      code: 'UNSUPPORTED_VERSION',
+      outcome: 'no',
+      component: 'broker',
+      message: expect.stringContaining('version 9.0.0 speaks sluice-rpc/9'),
+    })
+    await node.close()
+    await new Promise((resolve) => newer.close(resolve))
   })
 
   test('something that is no broker answers: BROKER_REFUSED', async () => {

@@ -1,4 +1,5 @@
 export type { Brand } from './brand.js'
+export { BUILD_VERSION } from './build-version.js'
 export { type Clock, systemClock } from './clock.js'
 export { Closers } from './closers.js'
 export { type Deferred, deferred } from './deferred.js'

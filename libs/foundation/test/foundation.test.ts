@@ -1,6 +1,20 @@
 import { describe, expect, test } from '@jest/globals'
-import { Closers, InvariantError, SeededRandom, delay, invariant, messageOf } from '@sluice/foundation'
+import { readFileSync } from 'node:fs'
+import {
+  BUILD_VERSION,
+  Closers,
+  InvariantError,
+  SeededRandom,
+  delay,
+  invariant,
+  messageOf,
+} from '@sluice/foundation'
 import { ManualClock, eventually } from '@sluice/foundation/testing'
+
+test('the version of this build is that of its package', () => {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  expect(JSON.parse(text)).toMatchObject({ version: BUILD_VERSION })
+})
 
 describe('Closers', () => {
   test('closes in reverse order, all of it, even when one part fails, and names what failed', async () => {

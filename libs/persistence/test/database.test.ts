@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals'
+import { BUILD_VERSION } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
 import { type Database, DatabaseError, ensureDatabase, migrate, openDatabase } from '@sluice/persistence'
 import { sql } from 'kysely'
@@ -28,6 +29,41 @@ test('a database is created once, and migrated by several processes at once', as
   await Promise.all([migrate(first), migrate(second)])
   await migrate(first)
   expect(await first.selectFrom('messages').selectAll().execute()).toEqual([])
+})
+
+test('what a later version has added is left alone, in whatever order it came', async () => {
+  await ensureDatabase(url)
+  const db = await open()
+  await migrate(db)
+  await sql`INSERT INTO kysely_migration VALUES ('0000_earlier_number', now()), ('9999_of_the_future', now())`.execute(
+    db,
+  )
+  await migrate(db)
+  await sql`DELETE FROM kysely_migration WHERE name = '0003_metadata'`.execute(db)
+  // It is run again, out of its order: that its tables are there already is what it fails with.
+  await expect(migrate(db)).rejects.toThrow('already exists')
+})
+
+test('a later version whose tables this one cannot use is refused before anything is changed, both versions named', async () => {
+  await ensureDatabase(url)
+  const db = await open()
+  await migrate(db)
+  await sql`CREATE TABLE IF NOT EXISTS incompatible_migrations (name text PRIMARY KEY, version text NOT NULL)`.execute(
+    db,
+  )
+  await sql`INSERT INTO incompatible_migrations VALUES ('9999_of_the_future', '7.0.0')`.execute(db)
+  await migrate(db)
+  await sql`INSERT INTO kysely_migration VALUES ('9999_of_the_future', now())`.execute(db)
+  await sql`DELETE FROM kysely_migration WHERE name = '0013_log_configuration'`.execute(db)
+  await expect(migrate(db)).rejects.toMatchObject({
+    code: 'UNSUPPORTED_VERSION',
+    outcome: 'no',
+    message: expect.stringMatching(
+      new RegExp(`version 7.0.0 changed .*9999_of_the_future.* version ${BUILD_VERSION} cannot run`),
+    ),
+  })
+  const { rows } = await sql`SELECT FROM kysely_migration WHERE name = '0013_log_configuration'`.execute(db)
+  expect(rows).toEqual([])
 })
 
 test('two processes may create it at once', async () => {

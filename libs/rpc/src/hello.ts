@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { BUILD_VERSION } from '@sluice/foundation'
 
 /** Who speaks on a connection. */
 export interface RpcIdentity {
@@ -15,22 +16,24 @@ export interface RpcPeer {
   readonly nodeId: string
   readonly role: string
   readonly remoteAddress: string
+  /** Its build's version; empty when it does not say. */
+  readonly build: string
 }
 
 export const UPGRADE_PATH = '/rpc'
-/** Changes when frames do; both sides must speak the same. */
-export const PROTOCOL = 'sluice-rpc/1'
 
 const CLUSTER = 'x-sluice-cluster'
 const NODE = 'x-sluice-node'
 const ROLE = 'x-sluice-role'
 const SECRET = 'x-sluice-secret'
+const BUILD = 'x-sluice-version'
 
 export function helloHeaders(identity: RpcIdentity): Record<string, string> {
   return {
     [CLUSTER]: identity.clusterId,
     [NODE]: identity.nodeId,
     [ROLE]: identity.role,
+    [BUILD]: BUILD_VERSION,
     ...(identity.secret === undefined ? {} : { [SECRET]: identity.secret }),
   }
 }
@@ -41,6 +44,7 @@ export function peerOf(headers: IncomingHttpHeaders, remoteAddress: string): Rpc
     nodeId: text(headers[NODE]),
     role: text(headers[ROLE]),
     remoteAddress,
+    build: text(headers[BUILD]),
   }
 }
 

@@ -3,6 +3,8 @@ export type RpcErrorCode =
   | 'CONNECT_FAILED'
   /** The peer refused the hello, for example as a member of another cluster. */
   | 'REFUSED'
+  /** The peer speaks no version of the frames that this side speaks. */
+  | 'UNSUPPORTED_VERSION'
   /** The connection broke while the answer was awaited. */
   | 'CONNECTION_LOST'
   | 'TIMEOUT'

@@ -3,9 +3,10 @@ import type { Socket } from 'node:net'
 import { type Random, toError } from '@sluice/foundation'
 import { Connection } from './connection.js'
 import { type Frame, FrameKind, frameSizeBytes, payloadBytesMax } from './frame.js'
-import { helloHeaders, peerOf, PROTOCOL, type RpcIdentity, type RpcPeer, UPGRADE_PATH } from './hello.js'
+import { helloHeaders, peerOf, type RpcIdentity, type RpcPeer, UPGRADE_PATH } from './hello.js'
 import { DEFAULT_LIMITS, type RpcLimits } from './limits.js'
 import { PendingRequests } from './pending-requests.js'
+import { commonVersion, mismatchText, OFFER } from './protocol.js'
 import { RpcError } from './rpc-error.js'
 
 export interface RpcLinkOptions {
@@ -18,7 +19,16 @@ export interface RpcLinkOptions {
   readonly onUp?: (peer: RpcPeer) => void
   /** A connection that was up broke. */
   readonly onDown?: (error: Error) => void
+  /** The peer speaks no version of the protocol that this side does; told once until that changes. */
+  readonly onUnsupported?: (error: RpcError) => void
   readonly limits?: Partial<RpcLimits>
+}
+
+type LinkFailure = 'CONNECT_FAILED' | 'REFUSED' | 'UNSUPPORTED_VERSION' | 'CONNECTION_LOST'
+
+interface Refusal {
+  readonly code: 'REFUSED' | 'UNSUPPORTED_VERSION'
+  readonly message: string
 }
 
 const RECONNECT_MS_MIN = 50
@@ -38,6 +48,7 @@ export class RpcLink {
   #reconnect: NodeJS.Timeout | undefined
   /** The attempt under way to connect. */
   #attempt: http.ClientRequest | undefined
+  #isUnsupported = false
   #closed = false
 
   constructor(options: RpcLinkOptions) {
@@ -151,7 +162,7 @@ export class RpcLink {
       port: this.#options.port,
       path: UPGRADE_PATH,
       agent: false,
-      headers: { ...helloHeaders(this.#options.identity), Connection: 'Upgrade', Upgrade: PROTOCOL },
+      headers: { ...helloHeaders(this.#options.identity), Connection: 'Upgrade', Upgrade: OFFER },
     })
     this.#attempt = request
     const timer = setTimeout(
@@ -163,6 +174,7 @@ export class RpcLink {
       if (this.#attempt !== request) return
       this.#attempt = undefined
       this.#scheduleReconnect()
+      this.#noteSupport(error)
       for (const frame of this.#takeUnsent()) this.#pending.reject(frame.id, error)
     }
     request.on('error', (cause) => failed(this.#failure('CONNECT_FAILED', cause.message, cause)))
@@ -174,17 +186,18 @@ export class RpcLink {
         if (size <= REFUSAL_BYTES_MAX) chunks.push(chunk)
       })
       response.on('error', () => undefined)
-      response.on('close', () =>
-        failed(this.#failure('REFUSED', refusalOf(Buffer.concat(chunks).toString()))),
-      )
+      response.on('close', () => {
+        const refusal = refusalOf(Buffer.concat(chunks).toString())
+        failed(this.#failure(refusal.code, refusal.message))
+      })
     })
     request.on('upgrade', (response, socket, head) => {
       clearTimeout(timer)
       const peer = peerOf(response.headers, `${this.#options.host}:${this.#options.port}`)
-      const mismatch = this.#mismatch(peer, response.headers.upgrade)
-      if (this.#attempt !== request || mismatch !== undefined) {
+      const refusal = this.#refuses(peer, response.headers.upgrade)
+      if (this.#attempt !== request || refusal !== undefined) {
         socket.destroy()
-        failed(this.#failure('REFUSED', mismatch ?? 'closed'))
+        failed(this.#failure(refusal?.code ?? 'REFUSED', refusal?.message ?? 'closed'))
         return
       }
       this.#attempt = undefined
@@ -193,17 +206,29 @@ export class RpcLink {
     request.end()
   }
 
-  #mismatch(peer: RpcPeer, protocol: string | undefined): string | undefined {
+  #refuses(peer: RpcPeer, protocol: string | undefined): Refusal | undefined {
     const { expectNode, identity } = this.#options
-    if (protocol !== PROTOCOL) return `it speaks ${protocol ?? 'nothing known'}, not ${PROTOCOL}`
+    if (commonVersion(protocol) === undefined)
+      return {
+        code: 'UNSUPPORTED_VERSION',
+        message: mismatchText({ speaks: protocol ?? '', build: peer.build }),
+      }
     if (expectNode !== undefined && peer.nodeId !== expectNode)
-      return `${peer.nodeId} answers there, not ${expectNode}`
+      return { code: 'REFUSED', message: `${peer.nodeId} answers there, not ${expectNode}` }
     if (identity.clusterId !== '' && peer.clusterId !== identity.clusterId)
-      return `a member of another cluster answers there (${peer.clusterId})`
+      return { code: 'REFUSED', message: `a member of another cluster answers there (${peer.clusterId})` }
     return undefined
   }
 
+  #noteSupport(error: RpcError): void {
+    const isUnsupported = error.code === 'UNSUPPORTED_VERSION'
+    if (isUnsupported && !this.#isUnsupported) this.#options.onUnsupported?.(error)
+    // One that is not reached now may be restarting in any version.
+    if (error.code !== 'CONNECT_FAILED') this.#isUnsupported = isUnsupported
+  }
+
   #open(socket: Socket, head: Buffer, peer: RpcPeer): void {
+    this.#isUnsupported = false
     socket.setNoDelay(true)
     if (head.length > 0) socket.unshift(head)
     this.#backOffMs = RECONNECT_MS_MIN
@@ -255,11 +280,12 @@ export class RpcLink {
     }, waitMs)
   }
 
-  #failure(code: 'CONNECT_FAILED' | 'REFUSED' | 'CONNECTION_LOST', why: string, cause?: unknown): RpcError {
+  #failure(code: LinkFailure, why: string, cause?: unknown): RpcError {
     const { host, port } = this.#options
     const said = {
       CONNECT_FAILED: `cannot connect to ${host}:${port}: ${why}`,
       REFUSED: `${host}:${port} refused the connection: ${why}`,
+      UNSUPPORTED_VERSION: `no version of the protocol is common with ${host}:${port}: ${why}`,
       CONNECTION_LOST: `the connection to ${host}:${port} broke: ${why}`,
     }[code]
     return new RpcError(code, said, { outcome: code === 'CONNECTION_LOST' ? 'unknown' : 'no', cause })
@@ -270,9 +296,12 @@ function closedError(outcome: 'no' | 'unknown'): RpcError {
   return new RpcError('CLOSED', 'this side closed the connection', { outcome })
 }
 
-function refusalOf(body: string): string {
-  const json = parseRemote(Buffer.from(body))
-  return typeof json['message'] === 'string' ? json['message'] : 'what answers there is no Sluice process'
+function refusalOf(body: string): Refusal {
+  const { code, message } = parseRemote(Buffer.from(body))
+  return {
+    code: code === 'UNSUPPORTED_VERSION' ? code : 'REFUSED',
+    message: typeof message === 'string' ? message : 'what answers there is no Sluice process',
+  }
 }
 
 function parseRemote(payload: Uint8Array): Readonly<Record<string, unknown>> {

@@ -2,16 +2,9 @@ import type { IncomingMessage, Server } from 'node:http'
 import { Socket } from 'node:net'
 import { Connection, endWithin } from './connection.js'
 import { FrameKind } from './frame.js'
-import {
-  helloHeaders,
-  peerOf,
-  PROTOCOL,
-  type RpcIdentity,
-  type RpcPeer,
-  secretOf,
-  UPGRADE_PATH,
-} from './hello.js'
+import { helloHeaders, peerOf, type RpcIdentity, type RpcPeer, secretOf, UPGRADE_PATH } from './hello.js'
 import { DEFAULT_LIMITS, type RpcLimits } from './limits.js'
+import { commonVersion, mismatchText, OFFER, protocolName } from './protocol.js'
 import { RequestAnswerer } from './request-answerer.js'
 
 export interface RpcHandlers {
@@ -32,6 +25,13 @@ export interface RpcServerOptions {
   readonly limits?: Partial<RpcLimits>
   /** A connection that ended badly. */
   readonly onError?: (error: Error, peer: RpcPeer) => void
+}
+
+/** The answer to a hello that opens no connection. */
+interface Refusal {
+  readonly status: number
+  readonly code: string
+  readonly message: string
 }
 
 /** A caller that was refused reads why, then closes; it is cut off after this long. */
@@ -73,14 +73,20 @@ export class RpcServer {
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     socket.on('error', () => socket.destroy())
     const peer = peerOf(request.headers, socket.remoteAddress ?? '')
-    const refusal = this.#refusal(request, peer)
-    if (refusal !== undefined) {
-      const body = JSON.stringify({ status: 'failure', code: refusal.code, message: refusal.message })
+    const verdict = this.#judge(request, peer)
+    if (typeof verdict === 'object') {
+      const body = JSON.stringify({
+        status: 'failure',
+        code: verdict.code,
+        message: verdict.message,
+        component: this.#options.identity().role,
+        outcome: 'no',
+      })
       this.#track(socket)
       endWithin(socket, REFUSAL_GRACE_MS)
       socket.resume()
       socket.end(
-        `HTTP/1.1 ${refusal.status} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+        `HTTP/1.1 ${verdict.status} Refused\r\nUpgrade: ${OFFER}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
       )
       return
     }
@@ -88,7 +94,7 @@ export class RpcServer {
       .map(([name, value]) => `${name}: ${value}\r\n`)
       .join('')
     socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n${headers}\r\n`,
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocolName(verdict)}\r\n${headers}\r\n`,
     )
     socket.setNoDelay(true)
     socket.setTimeout(0)
@@ -101,10 +107,8 @@ export class RpcServer {
     return { clusterId, nodeId, role }
   }
 
-  #refusal(
-    request: IncomingMessage,
-    peer: RpcPeer,
-  ): { status: number; code: string; message: string } | undefined {
+  /** The version to speak on the connection, or why there is none. */
+  #judge(request: IncomingMessage, peer: RpcPeer): number | Refusal {
     const own = this.#options.identity()
     if (this.#closed) return { status: 503, code: 'SHUTTING_DOWN', message: 'this process is stopping' }
     if (request.url !== UPGRADE_PATH)
@@ -113,8 +117,15 @@ export class RpcServer {
         code: 'ROUTE_NOT_FOUND',
         message: `upgrade at ${UPGRADE_PATH}, not at ${request.url ?? ''}`,
       }
-    if (request.headers.upgrade !== PROTOCOL)
-      return { status: 426, code: 'BROKER_REFUSED', message: `this process speaks ${PROTOCOL}` }
+    const version = commonVersion(request.headers.upgrade)
+    if (version === undefined) {
+      const speaks = request.headers.upgrade ?? ''
+      return {
+        status: 426,
+        code: 'UNSUPPORTED_VERSION',
+        message: mismatchText({ speaks, build: peer.build }),
+      }
+    }
     if (own.secret !== undefined && secretOf(request.headers) !== own.secret)
       return { status: 401, code: 'BROKER_REFUSED', message: 'the cluster secret is wrong' }
     const stranger = peer.clusterId !== own.clusterId && !(peer.role === 'admin' && peer.clusterId === '')
@@ -125,7 +136,7 @@ export class RpcServer {
         message: `this process belongs to ${own.clusterId === '' ? 'no cluster yet' : `cluster ${own.clusterId}`}, the caller to ${peer.clusterId === '' ? 'none' : peer.clusterId}`,
       }
     const reason = this.#options.admit?.(peer)
-    return reason === undefined ? undefined : { status: 403, code: 'BROKER_REFUSED', message: reason }
+    return reason === undefined ? version : { status: 403, code: 'BROKER_REFUSED', message: reason }
   }
 
   /** Until it closes; whatever is open when the server closes is destroyed. */

@@ -1,9 +1,10 @@
 import http from 'node:http'
 import net from 'node:net'
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { SeededRandom } from '@sluice/foundation'
+import { BUILD_VERSION, SeededRandom } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
 import {
+  type RpcError,
   type RpcHandlers,
   type RpcIdentity,
   RpcLink,
@@ -11,6 +12,7 @@ import {
   type RpcLimits,
   RpcServer,
 } from '@sluice/rpc'
+import { OFFER, PROTOCOL_VERSIONS } from '../src/protocol.js'
 
 const opened: (() => unknown)[] = []
 
@@ -437,15 +439,65 @@ test('an unknown kind of frame closes the connection with PROTOCOL', async () =>
   expect(errors).toMatchObject([{ code: 'PROTOCOL' }])
 })
 
-describe('who may connect', () => {
-  test('a peer that speaks another version of the protocol is refused by the caller', async () => {
-    const { port } = await mute(upgraded('sluice-rpc/9'))
-    await expect(link(port).request(1, bytes(''), TIME)).rejects.toMatchObject({
-      code: 'REFUSED',
-      outcome: 'no',
-      message: expect.stringContaining('sluice-rpc/9, not sluice-rpc/1'),
+/** What a server answers to the hello of another version. */
+function hello(port: number, upgrade: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(port, '127.0.0.1')
+    socket.on('error', reject)
+    let answer = ''
+    socket.on('data', (chunk) => {
+      answer += chunk.toString('latin1')
+      const isWhole = answer.startsWith('HTTP/1.1 101') ? answer.includes('\r\n\r\n') : answer.endsWith('}')
+      if (!isWhole) return
+      socket.destroy()
+      resolve(answer)
     })
+    socket.write(
+      `GET /rpc HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: ${upgrade}\r\nx-sluice-cluster: c1\r\nx-sluice-node: m\r\nx-sluice-role: manager\r\nx-sluice-version: 7.0.0\r\n\r\n`,
+    )
   })
+}
+
+describe('who may connect', () => {
+  test('a peer that answers in a version that was not offered is refused by the caller, both versions named', async () => {
+    const { port } = await mute(upgraded('sluice-rpc/9'))
+    const told: RpcError[] = []
+    const client = link(port, { onUnsupported: (error) => told.push(error) })
+    await expect(client.request(1, bytes(''), TIME)).rejects.toMatchObject({
+      code: 'UNSUPPORTED_VERSION',
+      outcome: 'no',
+      message: expect.stringMatching(
+        new RegExp(
+          `version ${BUILD_VERSION} speaks ${OFFER}, .* another version, speaks sluice-rpc/9: upgrade`,
+        ),
+      ),
+    })
+    await expect(client.request(1, bytes(''), TIME)).rejects.toMatchObject({ code: 'UNSUPPORTED_VERSION' })
+    expect(told).toHaveLength(1)
+  })
+
+  test('a caller without a version in common is refused before anything is said, both versions named', async () => {
+    const { port } = await serve({}, {})
+    const answer = await hello(port, 'sluice-rpc/9, sluice-rpc/8')
+    expect(answer).toMatch(/^HTTP\/1.1 426 /)
+    expect(answer).toContain(`Upgrade: ${OFFER}\r\n`)
+    const body = JSON.parse(answer.slice(answer.indexOf('{'))) as { message: string }
+    expect(body).toMatchObject({ code: 'UNSUPPORTED_VERSION', component: 'broker', outcome: 'no' })
+    expect(body.message).toContain(`version ${BUILD_VERSION} speaks ${OFFER}`)
+    expect(body.message).toContain('version 7.0.0, speaks sluice-rpc/9, sluice-rpc/8: upgrade the older one')
+  })
+
+  test.each(PROTOCOL_VERSIONS.map((version) => [version]))(
+    'a caller of the future, or of version %i only, gets the newest version that both speak',
+    async (version) => {
+      const { port } = await serve({}, {})
+      expect(await hello(port, `sluice-rpc/${version}`)).toContain(`Upgrade: sluice-rpc/${version}\r\n`)
+      const offer = `sluice-rpc/99,${PROTOCOL_VERSIONS.map((known) => `sluice-rpc/${known}`)
+        .reverse()
+        .join(',')}`
+      expect(await hello(port, offer)).toContain(`Upgrade: sluice-rpc/${PROTOCOL_VERSIONS[0]}\r\n`)
+    },
+  )
 
   test.each([
     { name: 'another cluster', client: { ...MANAGER, clusterId: 'c2' }, message: 'belongs to cluster c1' },

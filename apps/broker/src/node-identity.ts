@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import path from 'node:path'
+import { BrokerError } from '@sluice/domain'
+import { BUILD_VERSION } from '@sluice/foundation'
+import { type FeatureRange, FEATURES, supports } from '@sluice/metadata'
 import { type BrokerAddress, toBrokerAddress } from './broker-address.js'
 
 /** Who this broker is; kept in its data directory and never changed once it belongs to a cluster. */
@@ -15,6 +18,8 @@ export interface NodeIdentity {
   readonly starts: number
   /** Where other brokers were when it was last known; where to ask after a restart. */
   readonly brokers: readonly BrokerAddress[]
+  /** Of the cluster, before anything is written here that takes it; 0 until that is known. */
+  readonly featureLevel: number
 }
 
 /** The identity on disk, or what the configuration says, contradict each other or cannot be read. */
@@ -23,9 +28,18 @@ export class NodeIdentityError extends Error {
 }
 
 const FILE_NAME = 'node.json'
+/** Of the file. What may be left out needs no other one. */
+const FORMAT = 1
 
-/** Reads the identity; makes one, which belongs to no cluster yet, in a directory that has none. */
-export async function openIdentity(dataDirectory: string): Promise<NodeIdentity> {
+/**
+ * Reads the identity; makes one, which belongs to no cluster yet, in a directory that has none.
+ * @param features of this build: a directory whose cluster has gone past them is refused as it is
+ * @throws BrokerError UNSUPPORTED_VERSION, NodeIdentityError
+ */
+export async function openIdentity(
+  dataDirectory: string,
+  features: FeatureRange = FEATURES,
+): Promise<NodeIdentity> {
   await mkdir(dataDirectory, { recursive: true })
   const file = path.join(dataDirectory, FILE_NAME)
   let text: string
@@ -39,11 +53,12 @@ export async function openIdentity(dataDirectory: string): Promise<NodeIdentity>
       brokerId: 0,
       starts: 0,
       brokers: [],
+      featureLevel: 0,
     }
     await saveIdentity(dataDirectory, identity)
     return identity
   }
-  return parseIdentity(text, file)
+  return parseIdentity(text, file, features)
 }
 
 /** Replaces the identity durably: the old or the new one is there after a crash, never a mixture. */
@@ -51,7 +66,9 @@ export async function saveIdentity(dataDirectory: string, identity: NodeIdentity
   const file = path.join(dataDirectory, FILE_NAME)
   const handle = await open(`${file}.new`, 'w')
   try {
-    await handle.writeFile(`${JSON.stringify(identity, undefined, 2)}\n`)
+    await handle.writeFile(
+      `${JSON.stringify({ format: FORMAT, version: BUILD_VERSION, ...identity }, undefined, 2)}\n`,
+    )
     await handle.sync()
   } finally {
     await handle.close()
@@ -65,7 +82,7 @@ export async function saveIdentity(dataDirectory: string, identity: NodeIdentity
   }
 }
 
-function parseIdentity(text: string, file: string): NodeIdentity {
+function parseIdentity(text: string, file: string, features: FeatureRange): NodeIdentity {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -74,17 +91,48 @@ function parseIdentity(text: string, file: string): NodeIdentity {
       cause,
     })
   }
-  const { nodeUuid, clusterId, brokerId, starts = 0, brokers } = (value ?? {}) as Record<string, unknown>
+  const fields = (value ?? {}) as Record<string, unknown>
+  checkVersion(fields, file, features)
+  const { nodeUuid, clusterId, brokerId, starts = 0, brokers, featureLevel = 0 } = fields
   if (
     typeof nodeUuid !== 'string' ||
     !/^[0-9a-f]{32}$/.test(nodeUuid) ||
     typeof clusterId !== 'string' ||
     !isCount(brokerId) ||
     !isCount(starts) ||
+    !isCount(featureLevel) ||
     !Array.isArray(brokers)
   )
     throw new NodeIdentityError(`${file} is no broker identity: restore it, or use an empty directory`)
-  return { nodeUuid, clusterId, brokerId, starts, brokers: brokers.map(toBrokerAddress) }
+  return { nodeUuid, clusterId, brokerId, starts, brokers: brokers.map(toBrokerAddress), featureLevel }
+}
+
+/** Before the log or the database is opened: what is written there may mean nothing to this build. */
+function checkVersion(
+  { format = FORMAT, version, featureLevel = 0 }: Readonly<Record<string, unknown>>,
+  file: string,
+  features: FeatureRange,
+): void {
+  const writer = typeof version === 'string' ? `version ${version.slice(0, 50)}` : 'an earlier version'
+  if (format !== FORMAT)
+    throw unsupported(
+      `${file} is of format ${String(format).slice(0, 20)}, written by ${writer}; version ${BUILD_VERSION} reads format ${FORMAT}`,
+    )
+  if (!isCount(featureLevel) || featureLevel === 0 || supports(features, featureLevel)) return
+  const remedy =
+    featureLevel > features.max
+      ? `start ${typeof version === 'string' ? `${writer} or a later one` : 'a later version'}`
+      : 'raise the feature level with the version before first'
+  throw unsupported(
+    `the cluster of ${path.dirname(file)} is at feature level ${featureLevel}, as ${writer} noted; version ${BUILD_VERSION} runs in levels ${features.min} to ${features.max}: ${remedy}`,
+  )
+}
+
+function unsupported(text: string): BrokerError {
+  return new BrokerError('UNSUPPORTED_VERSION', `${text}; nothing was changed`, {
+    component: 'broker',
+    outcome: 'no',
+  })
 }
 
 function isCount(value: unknown): value is number {

@@ -1,6 +1,6 @@
 import { BrokerLinks, MetadataFollower } from '@sluice/client'
 import { BrokerError, METADATA_GROUP } from '@sluice/domain'
-import { Closers, delay, toError } from '@sluice/foundation'
+import { BUILD_VERSION, Closers, delay, toError } from '@sluice/foundation'
 import {
   changesBrokers,
   FEATURES,
@@ -368,7 +368,7 @@ export class ClusterMember {
     this.#parts.onFatal(
       new BrokerError(
         'UNSUPPORTED_VERSION',
-        `the cluster is at feature level ${level}, this version runs in ${FEATURES.min} to ${FEATURES.max}: start a newer one`,
+        `the cluster is at feature level ${level}, version ${BUILD_VERSION} runs in ${FEATURES.min} to ${FEATURES.max}: start a version that runs in it`,
         { component: 'broker' },
       ),
     )

@@ -73,7 +73,7 @@ export class BrokerAdmission {
     if (!supports(features, featureLevel))
       throw new BrokerError(
         'UNSUPPORTED_VERSION',
-        `${addressText(address)} runs in feature levels ${features.min} to ${features.max}, the cluster is at ${featureLevel}`,
+        `${addressText(address)} runs in feature levels ${features.min} to ${features.max}, the cluster is at ${featureLevel}: start a version of it that runs in that`,
         { component: 'broker', field: 'port', outcome: 'no' },
       )
     const brokerId = member?.id ?? (await this.#propose(address, nodeUuid, features))

@@ -1,5 +1,5 @@
 import { BrokerError } from '@sluice/domain'
-import { unreachable } from '@sluice/foundation'
+import { BUILD_VERSION, unreachable } from '@sluice/foundation'
 
 /**
  * What a partition's Raft entries say. The first byte tells the kind:
@@ -211,7 +211,8 @@ function unreadable(kind: number): BrokerError {
     ? new BrokerError('CORRUPT_BATCH', `a partition command of kind ${kind} has the wrong size`)
     : new BrokerError(
         'UNSUPPORTED_VERSION',
-        `a partition command of kind ${kind}, which this version does not know`,
+        `a partition command of kind ${kind}, which a later version than ${BUILD_VERSION} wrote: start that one`,
+        { component: 'broker', outcome: 'no' },
       )
 }
 

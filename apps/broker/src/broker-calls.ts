@@ -28,6 +28,8 @@ import type { RangeCalls } from './range-calls.js'
 import type { ReplicaSet } from './replica-set.js'
 
 const FETCH_BYTES_MAX = 8 * 1024 * 1024
+/** News of the metadata is not held back for longer. */
+const GATHER_MS_MAX = 100
 
 /** What a broker that is part of a cluster answers to managers and other brokers. */
 export class BrokerCalls {
@@ -152,10 +154,17 @@ export class BrokerCalls {
   }
 
   async #follow(payload: Uint8Array): Promise<Uint8Array> {
-    const { from, waitMs } = decodeJson(payload) as { from?: unknown; waitMs?: unknown }
-    if (typeof from !== 'number' || !Number.isSafeInteger(from) || from < 0 || typeof waitMs !== 'number')
+    const fields = decodeJson(payload) as Record<string, unknown>
+    // Who is of the version before does not say how long it lets itself be kept waiting for more.
+    const { from, waitMs, gatherMs = 0 } = fields
+    const isTold = [from, waitMs, gatherMs].every((value) => typeof value === 'number' && value >= 0)
+    if (!isTold || !Number.isSafeInteger(from))
       throw new BrokerError('INVALID_REQUEST', 'a follower tells from where and how long it waits')
-    return encodeJson(await this.#parts.metadata.follow(from, Math.min(Math.max(waitMs, 0), WAIT_MS_MAX)))
+    const news = await this.#parts.metadata.follow(from as number, {
+      waitMs: Math.min(waitMs as number, WAIT_MS_MAX),
+      gatherMs: Math.min(gatherMs as number, GATHER_MS_MAX),
+    })
+    return encodeJson(news)
   }
 
   async #status(): Promise<BrokerStatus> {

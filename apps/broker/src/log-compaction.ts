@@ -17,6 +17,7 @@ export interface CompactionParts {
 export function compactLogs({ host, wal, limits, replicas, metadata }: CompactionParts): void {
   const isTooLarge = wal.stats().segments * limits.segmentBytes > limits.logBytesMax
   const compact = (group: RaftGroup, stored: number): void => {
+    if (stored <= group.log.compactedIndex) return
     host.compact(group, isTooLarge ? stored : Math.min(stored, group.compactionLimit()))
   }
   for (const { group, materialisedIndex } of replicas) compact(group, materialisedIndex)

@@ -1,6 +1,6 @@
 import { decodeJson } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
-import { invariant } from '@sluice/foundation'
+import { delay, invariant } from '@sluice/foundation'
 import {
   encodeMetadataCommand,
   type MetadataChanges,
@@ -41,6 +41,12 @@ export interface MetadataCopy {
   /** The Raft configuration at that index, encoded, as base64. */
   readonly configuration: string
   readonly state: MetadataSnapshot
+}
+
+/** How long a follower lets itself be kept waiting, milliseconds. */
+export interface FollowPace {
+  readonly waitMs: number
+  readonly gatherMs: number
 }
 
 export interface Decision {
@@ -149,12 +155,15 @@ export class MetadataReplica implements StateMachine {
   }
 
   /**
-   * What a follower that has everything up to `from` lacks; waits up to `waitMs` when that is nothing.
+   * What a follower that has everything up to `from` lacks; waits up to `waitMs` when that is nothing, and
+   * then for `gatherMs` more, so that there is more of it.
    * @throws BrokerError NOT_LEADER when this broker knows no leader, so that it may be behind for long
    */
-  async follow(from: number, waitMs: number): Promise<News> {
+  async follow(from: number, { waitMs, gatherMs }: FollowPace): Promise<News> {
     if (this.#leading.leader === 0) throw this.#notLeader()
     if (from >= this.#appliedIndex && waitMs > 0) await this.#waiters.wait(from, waitMs)
+    const lag = this.#appliedIndex - from
+    if (gatherMs > 0 && lag > 0 && lag < NEWS_PER_ANSWER) await delay(gatherMs)
     if (from < this.#newsFrom)
       return { snapshot: this.state.toJSON(), entries: [], version: this.#appliedIndex }
     const position = this.#positionAfter(from)

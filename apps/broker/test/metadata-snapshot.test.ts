@@ -5,6 +5,7 @@ import { EntryKind, type RaftGroup, Role } from '@sluice/raft'
 import { type MetadataCopy, MetadataReplica } from '../src/metadata-replica.js'
 
 const CONFIGURATION = Uint8Array.of(1, 2, 3)
+const AT_ONCE = { waitMs: 0, gatherMs: 0 }
 
 function replica(persist: (copy: MetadataCopy) => Promise<unknown>): MetadataReplica {
   const made = new MetadataReplica(undefined, persist)
@@ -54,8 +55,12 @@ test('a broker that comes late takes the metadata as a whole, durably first, and
   apply(receiver, topic('c'))
   expect(receiver.state.toJSON()).toEqual(sender.state.toJSON())
   // A follower that has less than the snapshot gets the whole, one that has it what came after.
-  expect(await receiver.follow(1, 0)).toMatchObject({ version: 4, entries: [], snapshot: { clusterId: 'c' } })
-  expect((await receiver.follow(3, 0)).entries.map(([index]) => index)).toEqual([4])
+  expect(await receiver.follow(1, AT_ONCE)).toMatchObject({
+    version: 4,
+    entries: [],
+    snapshot: { clusterId: 'c' },
+  })
+  expect((await receiver.follow(3, AT_ONCE)).entries.map(([index]) => index)).toEqual([4])
 })
 
 test('a snapshot that cannot be kept is not taken', async () => {
@@ -69,6 +74,23 @@ test('a snapshot that cannot be kept is not taken', async () => {
 test('nobody follows a broker that knows no leader', async () => {
   const late = replica(() => Promise.resolve())
   late.stateChanged({ role: Role.FOLLOWER, term: 2, leader: 0 })
-  await expect(late.follow(0, 0)).rejects.toMatchObject({ code: 'NOT_LEADER' })
+  await expect(late.follow(0, AT_ONCE)).rejects.toMatchObject({ code: 'NOT_LEADER' })
   await expect(late.currentVersion()).rejects.toMatchObject({ code: 'NOT_LEADER' })
+})
+
+test('news goes at once to a follower in a hurry, and together to one that has time', async () => {
+  const sender = replica(() => Promise.resolve())
+  apply(sender, found)
+  const hasty = sender.follow(1, { waitMs: 10_000, gatherMs: 0 })
+  const patient = sender.follow(1, { waitMs: 10_000, gatherMs: 50 })
+  apply(sender, topic('a'))
+  expect(await hasty).toMatchObject({ version: 2, entries: [[2, { topic: 'a' }]] })
+  apply(sender, topic('b'))
+  expect(await patient).toMatchObject({
+    version: 3,
+    entries: [
+      [2, { topic: 'a' }],
+      [3, { topic: 'b' }],
+    ],
+  })
 })

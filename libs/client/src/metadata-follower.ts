@@ -18,6 +18,11 @@ const FOLLOW_WAIT_MS = 2000
 const FOLLOW_HASTE_MS = 20
 const FOLLOW_TIMEOUT_MS = FOLLOW_WAIT_MS + 1500
 const REFRESH_TIMEOUT_MS = 5000
+/**
+ * While nobody here waits, a broker gathers news so long before it answers: what others have decided costs this
+ * process by the second, not by the decision. Who begins to wait meanwhile waits no longer than this.
+ */
+const FOLLOW_GATHER_MS = 10
 /** A source that lacks what the leader has had so long is left for another. */
 const LAG_MS = 300
 
@@ -226,13 +231,16 @@ export class MetadataFollower {
   }
 
   async #askForNews(source: BrokerAddress): Promise<void> {
-    const waitMs = this.#waiters.waiting ? FOLLOW_HASTE_MS : FOLLOW_WAIT_MS
-    const bytes = await this.#links
-      .to(source)
-      .request(RpcMethod.META_FOLLOW, encodeJson({ from: this.#version, waitMs }), {
-        timeoutMs: FOLLOW_TIMEOUT_MS,
-        signal: this.#polling.signal,
-      })
+    const { waiting } = this.#waiters
+    const question = {
+      from: this.#version,
+      waitMs: waiting ? FOLLOW_HASTE_MS : FOLLOW_WAIT_MS,
+      gatherMs: waiting ? 0 : FOLLOW_GATHER_MS,
+    }
+    const bytes = await this.#links.to(source).request(RpcMethod.META_FOLLOW, encodeJson(question), {
+      timeoutMs: FOLLOW_TIMEOUT_MS,
+      signal: this.#polling.signal,
+    })
     const { snapshot, entries, version } = parseFollowAnswer(decodeJson(bytes))
     const before = this.#state.version
     let replaced = false

@@ -14,7 +14,8 @@ export class HealthTable {
     consumer: new Map<number, HealthCheck>(),
   }
 
-  readonly #turn = { producer: turnOf(this.#checks.producer), consumer: turnOf(this.#checks.consumer) }
+  /** Where the next look at producers and consumers goes on. */
+  readonly #turn = { producer: this.#checks.producer.values(), consumer: this.#checks.consumer.values() }
 
   get(type: ActorType, id: number): HealthCheck | undefined {
     return this.#checks[type].get(id)
@@ -95,19 +96,16 @@ export class HealthTable {
     for (const check of this.#checks.broker.values()) look(check)
     for (const type of ['producer', 'consumer'] as const) {
       const count = Math.min(CHECKED_PER_ROUND, this.#checks[type].size)
-      for (let i = 0; i < count; i++) {
-        const check = this.#turn[type].next().value
-        if (check !== undefined) look(check)
-      }
+      for (let i = 0; i < count; i++) look(this.#nextInTurn(type))
     }
     return marks
   }
-}
 
-/** The values of a map, from the start again after the end; nothing only while the map is empty. */
-function* turnOf(map: ReadonlyMap<number, HealthCheck>): Generator<HealthCheck | undefined, never> {
-  for (;;) {
-    yield* map.values()
-    if (map.size === 0) yield undefined
+  /** From the start again after the end; there must be one. */
+  #nextInTurn(type: 'producer' | 'consumer'): HealthCheck {
+    const next = this.#turn[type].next()
+    if (next.done !== true) return next.value
+    this.#turn[type] = this.#checks[type].values()
+    return this.#turn[type].next().value!
   }
 }

@@ -12,6 +12,9 @@ interface Flags {
   readonly partitions: number
   readonly actors: number
   readonly pid?: number
+  readonly beside?: string
+  readonly besidePid?: number
+  readonly rounds: number
   readonly json?: string
 }
 
@@ -24,15 +27,25 @@ const program = new Command('bounds')
   .option('--partitions <number>', 'partitions of each of them', parseCount, 5)
   .option('--actors <number>', 'producers and consumers that it is filled with', parseCount, 50_000)
   .option('--pid <number>', 'of npm start: measures the processor time of a call too', parseCount)
+  .option(
+    '--beside <address>',
+    'another cluster, which stays small: the two are measured in turn',
+    parseLoopbackUrl,
+  )
+  .option('--beside-pid <number>', 'of its npm start', parseCount)
+  .option('--rounds <number>', 'measurements in each of the two; their median counts', parseCount, 3)
   .option('--json <file>', 'writes the results there too')
 
 try {
-  const { connections, partitions, json, pid, ...flags } = program.parse().opts<Flags>()
+  const { url, pid, beside, besidePid, connections, partitions, json, ...flags } = program
+    .parse()
+    .opts<Flags>()
   const rows = await runBounds({
     ...flags,
+    cluster: { url, pid },
+    beside: beside === undefined ? undefined : { url: beside, pid: besidePid },
     connections: connections[0]!,
     partitionsPerTopic: partitions,
-    pid,
     runId: systemClock.now().toString(36),
     say: (text) => process.stderr.write(`${text}\n`),
   })

@@ -2,7 +2,7 @@ import { addTopicScenario, registerConsumerScenario, registerProducerScenario } 
 import { Api } from './api.js'
 import { processorMs } from './cpu-meter.js'
 
-export interface MeasuredCluster {
+interface MeasuredCluster {
   readonly url: string
   /** Of its supervisor: what a call costs in processor time is measured too. */
   readonly pid: number | undefined

@@ -43,6 +43,7 @@ export class ClusterBalancer {
       const action = nextAction(metadata.state, {
         now: this.#clock.now(),
         knowsTheDead,
+        by: `broker ${metadata.group.state.leader}`,
         metadataMembers: [...voters, ...votersOutgoing, ...learners],
       })
       if (action === undefined) return

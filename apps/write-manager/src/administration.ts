@@ -118,15 +118,15 @@ export class Administration {
   }
 
   /** @throws BrokerError UNSUPPORTED_VERSION when a broker cannot run in the feature level */
-  async changeSettings({ deadAfterMs, featureLevel }: SettingsChange): Promise<ClusterSettings> {
+  async changeSettings({ deadAfterMs, featureLevel }: SettingsChange, by: string): Promise<ClusterSettings> {
     if (featureLevel !== undefined)
       await this.#metadata.propose(
-        { kind: 'raise-feature-level', at: this.#clock.now(), level: featureLevel },
+        { kind: 'raise-feature-level', at: this.#clock.now(), level: featureLevel, by },
         { timeoutMs: this.#timeoutMs, repeatable: true },
       )
     if (Object.keys(deadAfterMs).length === 0) return this.#metadata.state.settings
     await this.#metadata.propose(
-      { kind: 'change-settings', at: this.#clock.now(), deadAfterMs },
+      { kind: 'change-settings', at: this.#clock.now(), deadAfterMs, by },
       { timeoutMs: this.#timeoutMs, repeatable: true },
     )
     return this.#metadata.state.settings

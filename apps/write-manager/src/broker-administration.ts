@@ -21,7 +21,10 @@ export interface ProposedPlan {
   readonly planId?: number
 }
 
-/** Who holds and leads what: what an operator changes about brokers that are in the cluster. */
+/**
+ * Who holds and leads what: what an operator changes about brokers that are in the cluster. `by` says in the audit
+ * trail who asked for it.
+ */
 export class BrokerAdministration {
   readonly #metadata: ClusterClient['metadata']
   readonly #clock: Clock
@@ -38,7 +41,7 @@ export class BrokerAdministration {
   }
 
   /** Makes everything even, or shows how. @throws BrokerError PLAN_RUNNING */
-  async rebalance(request: RebalanceRequest): Promise<ProposedPlan> {
+  async rebalance(request: RebalanceRequest, by: string): Promise<ProposedPlan> {
     const statuses = await brokerStatuses(this.#metadata)
     await this.#metadata.refresh()
     const { state } = this.#metadata
@@ -55,6 +58,7 @@ export class BrokerAdministration {
         movesAtOnce,
         moveTimeoutMs: request.moveTimeoutMs ?? MOVE_TIMEOUT_MS,
         moves,
+        by,
       },
       { timeoutMs: this.#timeoutMs },
     )
@@ -70,35 +74,35 @@ export class BrokerAdministration {
   }
 
   /** Calls the running plan off; a broker that was to leave stays. @throws BrokerError PLAN_NOT_FOUND */
-  async cancel(): Promise<BalancePlan> {
+  async cancel(by: string): Promise<BalancePlan> {
     const plan = await this.plan()
     if (!isRunning(plan)) throw new BrokerError('PLAN_NOT_FOUND', 'no plan is running')
     if (plan.reason === 'broker-removed' && plan.brokerId !== undefined)
-      await this.#setState(plan.brokerId, 'active')
+      await this.#setState(plan.brokerId, 'active', by)
     await this.#metadata.propose(
-      { kind: 'cancel-plan', at: this.#clock.now(), planId: plan.id },
+      { kind: 'cancel-plan', at: this.#clock.now(), planId: plan.id, by },
       { timeoutMs: this.#timeoutMs, repeatable: true },
     )
     return this.plan()
   }
 
   /** Begins to take everything off the broker. @throws BrokerError BROKER_NOT_FOUND, LAST_BROKER, NOT_ENOUGH_BROKERS */
-  async remove({ brokerId, force }: RemoveBrokerRequest): Promise<void> {
-    await this.#setState(brokerId, force ? 'evicted' : 'removing')
+  async remove({ brokerId, force }: RemoveBrokerRequest, by: string): Promise<void> {
+    await this.#setState(brokerId, force ? 'evicted' : 'removing', by)
   }
 
   /** @throws BrokerError BROKER_NOT_FOUND, INVALID_REQUEST */
-  async setMaintenance({ brokerId, enabled }: MaintenanceRequest): Promise<void> {
+  async setMaintenance({ brokerId, enabled }: MaintenanceRequest, by: string): Promise<void> {
     await this.#metadata.refresh()
     const broker = this.#metadata.state.broker(brokerId)
     if (broker !== undefined && isLeaving(broker))
       throw new BrokerError('INVALID_REQUEST', `broker ${brokerId} is being removed`, { field: 'broker_id' })
-    await this.#setState(brokerId, enabled ? 'maintenance' : 'active')
+    await this.#setState(brokerId, enabled ? 'maintenance' : 'active', by)
   }
 
-  async #setState(brokerId: number, state: BrokerState): Promise<void> {
+  async #setState(brokerId: number, state: BrokerState, by: string): Promise<void> {
     await this.#metadata.propose(
-      { kind: 'set-broker-state', at: this.#clock.now(), brokerId, state },
+      { kind: 'set-broker-state', at: this.#clock.now(), brokerId, state, by },
       { timeoutMs: this.#timeoutMs, repeatable: true },
     )
   }

@@ -27,10 +27,10 @@ export class BrokerAdmission {
    * Adds the process that waits at the address. Asked again after a failure half-way, it goes on there.
    * @throws BrokerError BROKER_UNREACHABLE, BROKER_REFUSED, BROKER_EXISTS: nothing changed
    */
-  async add(address: { readonly host: string; readonly port: number }): Promise<BrokerId> {
+  async add(address: { readonly host: string; readonly port: number }, by: string): Promise<BrokerId> {
     const node = this.#cluster.node(address)
     try {
-      return await this.#addNode(node, address)
+      return await this.#addNode(node, address, by)
     } catch (error) {
       throw aboutPort(error)
     } finally {
@@ -41,6 +41,7 @@ export class BrokerAdmission {
   async #addNode(
     node: NodeCalls,
     address: { readonly host: string; readonly port: number },
+    by: string,
   ): Promise<BrokerId> {
     const { metadata } = this.#cluster
     const { clusterId, nodeUuid, brokerId: knownAs, state, protocol, features } = await node.info()
@@ -76,20 +77,22 @@ export class BrokerAdmission {
         `${addressText(address)} runs in feature levels ${features.min} to ${features.max}, the cluster is at ${featureLevel}: start a version of it that runs in that`,
         { component: 'broker', field: 'port', outcome: 'no' },
       )
-    const brokerId = member?.id ?? (await this.#propose(address, nodeUuid, features))
+    const brokerId = member?.id ?? (await this.#propose({ ...address, uuid: nodeUuid, features, by }))
     await this.#join(node, { clusterId: own, brokerId })
     return brokerId
   }
 
-  async #propose(
-    address: { readonly host: string; readonly port: number },
-    uuid: string,
-    features: FeatureRange,
-  ): Promise<BrokerId> {
+  async #propose(broker: {
+    readonly host: string
+    readonly port: number
+    readonly uuid: string
+    readonly features: FeatureRange
+    readonly by: string
+  }): Promise<BrokerId> {
     const { metadata } = this.#cluster
     try {
       const result = await metadata.propose(
-        { kind: 'add-broker', at: this.#clock.now(), host: address.host, port: address.port, uuid, features },
+        { kind: 'add-broker', at: this.#clock.now(), ...broker },
         { timeoutMs: this.#timeoutMs, repeatable: true },
       )
       return toBrokerId(result['brokerId'])
@@ -97,7 +100,7 @@ export class BrokerAdmission {
       // Added by an earlier try, or by somebody else at the same time.
       if (!(error instanceof BrokerError) || error.code !== 'BROKER_EXISTS') throw error
       await metadata.refresh()
-      const member = this.#member(uuid)
+      const member = this.#member(broker.uuid)
       if (member === undefined) throw error
       return member.id
     }

@@ -7,9 +7,10 @@ import {
   SCHEMAS,
 } from '@sluice/contracts'
 import type { Clock } from '@sluice/foundation'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { BrokerAdministration } from './broker-administration.js'
 import type { BrokerAdmission } from './broker-admission.js'
+import { askerOf } from './call-identity.js'
 import { brokerStatuses } from './broker-statuses.js'
 import { brokerViews } from './broker-view.js'
 import { planView, proposedView } from './plan-view.js'
@@ -27,7 +28,7 @@ export function addBrokerRoutes(app: FastifyInstance, parts: BrokerRouteParts): 
   const { admission, brokers, cluster, clock } = parts
 
   app.post('/broker', { schema: SCHEMAS.addBroker }, async (request) => {
-    const brokerId = await admission.add(parseAddBroker(request.body))
+    const brokerId = await admission.add(parseAddBroker(request.body), askerOf(request))
     return {
       status: 'success',
       broker_id: brokerId,
@@ -41,9 +42,9 @@ export function addBrokerRoutes(app: FastifyInstance, parts: BrokerRouteParts): 
     return { status: 'success', brokers: views, message: `${views.length} brokers` }
   })
 
-  const remove = async (fields: Fields): Promise<object> => {
+  const remove = async (call: FastifyRequest, fields: Fields): Promise<object> => {
     const request = parseRemoveBroker(fields)
-    await brokers.remove(request)
+    await brokers.remove(request, askerOf(call))
     const { brokerId } = request
     return {
       status: 'success',
@@ -53,11 +54,11 @@ export function addBrokerRoutes(app: FastifyInstance, parts: BrokerRouteParts): 
   }
 
   app.delete('/broker/remove', { schema: SCHEMAS.removeBrokerByBody }, (request) =>
-    remove({ ...(request.query as Fields), ...(request.body as Fields | undefined) }),
+    remove(request, { ...(request.query as Fields), ...(request.body as Fields | undefined) }),
   )
 
   app.delete('/broker/:broker_id', { schema: SCHEMAS.removeBroker }, (request) =>
-    remove({
+    remove(request, {
       ...(request.body as Fields | undefined),
       ...(request.query as Fields),
       ...(request.params as Fields),
@@ -66,7 +67,7 @@ export function addBrokerRoutes(app: FastifyInstance, parts: BrokerRouteParts): 
 
   app.post('/broker/:broker_id/maintenance', { schema: SCHEMAS.setMaintenance }, async (request) => {
     const call = parseMaintenance({ ...(request.body as Fields | undefined), ...(request.params as Fields) })
-    await brokers.setMaintenance(call)
+    await brokers.setMaintenance(call, askerOf(request))
     const { brokerId, enabled } = call
     return {
       status: 'success',
@@ -80,7 +81,7 @@ export function addBrokerRoutes(app: FastifyInstance, parts: BrokerRouteParts): 
 
   app.post('/rebalance', { schema: SCHEMAS.rebalance }, async (request) => {
     const call = parseRebalance({ ...(request.query as Fields), ...(request.body as Fields | undefined) })
-    const plan = await brokers.rebalance(call)
+    const plan = await brokers.rebalance(call, askerOf(request))
     const message = `${plan.moves.length} moves ${call.dryRun ? 'would make' : 'make'} the cluster even`
     return { status: 'success', ...proposedView(plan, cluster.metadata.state), message }
   })
@@ -91,8 +92,8 @@ export function addBrokerRoutes(app: FastifyInstance, parts: BrokerRouteParts): 
     return { status: 'success', ...planView(plan, cluster.metadata.state), message }
   })
 
-  app.delete('/rebalance', { schema: SCHEMAS.cancelRebalance }, async () => {
-    const plan = await brokers.cancel()
+  app.delete('/rebalance', { schema: SCHEMAS.cancelRebalance }, async (request) => {
+    const plan = await brokers.cancel(askerOf(request))
     const message = `Rebalance ${plan.id} is called off`
     return { status: 'success', ...planView(plan, cluster.metadata.state), message }
   })

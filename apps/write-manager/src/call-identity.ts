@@ -24,6 +24,11 @@ export function callIdentityOf({ headers }: Pick<FastifyRequest, 'headers'>): Ca
   return { requestId: id, isClients, isRetry: !isClients && headers['x-sluice-retry'] === '1' }
 }
 
+/** How the audit trail names who asked for a change: by the id of the call, which logs and the answer have too. */
+export function askerOf(request: Pick<FastifyRequest, 'headers'>): string {
+  return `request ${callIdentityOf(request).requestId}`
+}
+
 /** The id of a message that has one of its own: the producer's, whatever call it comes with. */
 export function ownRunId(producerId: ProducerId, messageId: string): string {
   return digest(`m/${producerId}/`, messageId)

@@ -3,6 +3,7 @@ import type { ClusterClient } from '@sluice/client'
 import type { ClusterSettings } from '@sluice/metadata'
 import type { FastifyInstance } from 'fastify'
 import type { Administration } from './administration.js'
+import { askerOf } from './call-identity.js'
 import { auditPage, healthPage } from './health-view.js'
 
 /** Who is alive, what has changed and why, and after what silence an actor is dead. */
@@ -31,7 +32,7 @@ export function addHealthRoutes(
 
   app.patch('/settings', { schema: SCHEMAS.changeSettings }, async (request) => ({
     status: 'success',
-    ...settingsView(await administration.changeSettings(parseSettingsChange(request.body))),
+    ...settingsView(await administration.changeSettings(parseSettingsChange(request.body), askerOf(request))),
     message: 'Settings changed',
   }))
 }

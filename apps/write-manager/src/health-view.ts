@@ -19,6 +19,8 @@ export interface AuditEventView {
   readonly kind: string
   readonly subject: string
   readonly reason: string
+  /** Who asked for it; null where nobody did. */
+  readonly by: string | null
 }
 
 /** One page of a list; `next` is where the one after it begins, null at the end. */
@@ -69,6 +71,6 @@ function healthView({ type, id, lastSeenAt, status, since, reason }: HealthCheck
   }
 }
 
-function eventView({ id, at, kind, subject, reason }: AuditEvent): AuditEventView {
-  return { id, time: new Date(at).toISOString(), kind, subject, reason }
+function eventView({ id, at, kind, subject, reason, by }: AuditEvent): AuditEventView {
+  return { id, time: new Date(at).toISOString(), kind, subject, reason, by: by ?? null }
 }

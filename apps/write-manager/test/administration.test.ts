@@ -254,7 +254,9 @@ describe('health', () => {
     expect(await kindsOf(`until=${Date.now() + 60_000}`)).toEqual(story)
     const { body } = await running.call('GET', '/audit-events?limit=1&kind=broker-dead')
     expect(body).toMatchObject({
-      audit_events: [{ id: 4, subject: 'broker/2', reason: 'silent for 9 ms', time: expect.any(String) }],
+      audit_events: [
+        { id: 4, subject: 'broker/2', reason: 'silent for 9 ms', time: expect.any(String), by: null },
+      ],
       next_after: null,
     })
     expect((await running.call('GET', '/audit-events?limit=2')).body['next_after']).toBe(2)

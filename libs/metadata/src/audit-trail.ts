@@ -1,6 +1,6 @@
 /**
  * What can happen to a cluster. Names are public API: never renamed, never reused.
- * Those of producers and consumers are kept apart, so that many of them cannot push out the others.
+ * Those of producers and consumers, and those of moves, are kept apart, so that many of them cannot push out the others.
  */
 export const AUDIT_KINDS = {
   'cluster-founded': { of: 'cluster' },
@@ -12,11 +12,18 @@ export const AUDIT_KINDS = {
   'broker-removed': { of: 'cluster' },
   'plan-started': { of: 'cluster' },
   'plan-cancelled': { of: 'cluster' },
-  'replicas-moved': { of: 'cluster' },
   'recovery-begun': { of: 'cluster' },
   'broker-lost': { of: 'cluster' },
   'partition-recovered': { of: 'cluster' },
   'recovery-ended': { of: 'cluster' },
+  'plan-ended': { of: 'cluster' },
+  'move-started': { of: 'moves' },
+  'replicas-moved': { of: 'moves' },
+  'move-undoing': { of: 'moves' },
+  'move-undone': { of: 'moves' },
+  'move-failed': { of: 'moves' },
+  'move-skipped': { of: 'moves' },
+  'replica-dropped': { of: 'moves' },
   'broker-dead': { of: 'cluster' },
   'broker-alive': { of: 'cluster' },
   'topic-created': { of: 'cluster' },
@@ -29,7 +36,7 @@ export const AUDIT_KINDS = {
   'producer-alive': { of: 'clients' },
   'consumer-dead': { of: 'clients' },
   'consumer-alive': { of: 'clients' },
-} as const satisfies Record<string, { of: 'cluster' | 'clients' }>
+} as const satisfies Record<string, { of: 'cluster' | 'moves' | 'clients' }>
 
 export type AuditKind = keyof typeof AUDIT_KINDS
 
@@ -40,12 +47,14 @@ export interface AuditEvent {
   /** Milliseconds since 1970. */
   readonly at: number
   readonly kind: AuditKind
-  /** What it happened to: `broker/3`, `topic/orders`, `partition/orders.2`, `producer/7`, `cluster`. */
+  /** What it happened to: `broker/3`, `topic/orders`, `partition/orders.2`, `producer/7`, `plan/4`, `cluster`. */
   readonly subject: string
   readonly reason: string
+  /** Who asked for it: a call of the API, or a broker; absent where nobody did. */
+  readonly by?: string
 }
 
-/** Kept of each of the two sorts of events; the oldest go first. */
+/** Kept of each of the three sorts of events; the oldest go first. */
 const EVENTS_MAX = 2000
 
 export interface AuditSnapshot {
@@ -56,7 +65,11 @@ export interface AuditSnapshot {
 /** The newest events of the cluster: part of the replicated state, so the same on every broker. */
 export class AuditTrail {
   #nextId = 1
-  readonly #events = { cluster: new Map<number, AuditEvent>(), clients: new Map<number, AuditEvent>() }
+  readonly #events = {
+    cluster: new Map<number, AuditEvent>(),
+    moves: new Map<number, AuditEvent>(),
+    clients: new Map<number, AuditEvent>(),
+  }
 
   record(event: Omit<AuditEvent, 'id'>): AuditEvent {
     const recorded = { id: this.#nextId++, ...event }
@@ -65,18 +78,13 @@ export class AuditTrail {
   }
 
   /** In the order of their ids. */
-  *all(): IterableIterator<AuditEvent> {
-    const clients = this.#events.clients.values()
-    let client = clients.next()
-    for (const event of this.#events.cluster.values()) {
-      for (; client.done !== true && client.value.id < event.id; client = clients.next()) yield client.value
-      yield event
-    }
-    for (; client.done !== true; client = clients.next()) yield client.value
+  all(): readonly AuditEvent[] {
+    const { cluster, moves, clients } = this.#events
+    return [...cluster.values(), ...moves.values(), ...clients.values()].sort((a, b) => a.id - b.id)
   }
 
   toJSON(): AuditSnapshot {
-    return { nextId: this.#nextId, events: [...this.all()] }
+    return { nextId: this.#nextId, events: this.all() }
   }
 
   /** Into an empty trail. */

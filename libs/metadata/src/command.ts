@@ -28,8 +28,13 @@ export interface TopicChange {
   readonly settings?: TopicSettingsChange
 }
 
-/** What the cluster's log says. `at` is stamped by the proposer: milliseconds since 1970. */
-export type MetadataCommand =
+/**
+ * What the cluster's log says. `at` is stamped by the proposer: milliseconds since 1970. `by` is who asked for it, for
+ * the audit trail.
+ */
+export type MetadataCommand = CommandFields & { readonly by?: string }
+
+type CommandFields =
   | {
       readonly kind: 'bootstrap'
       readonly at: number
@@ -172,7 +177,13 @@ export type PlanCommand =
       readonly undo: readonly number[]
       readonly giveUp: readonly number[]
     }
-  | { readonly kind: 'cancel-plan'; readonly at: number; readonly planId: number }
+  | {
+      readonly kind: 'cancel-plan'
+      readonly at: number
+      readonly planId: number
+      /** Default: it was asked for. */
+      readonly reason?: string
+    }
 
 export interface MoveOrder {
   readonly groupId: number

@@ -28,6 +28,11 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
       `a metadata command of another version than ${COMMAND_VERSION}`,
       { field: 'v' },
     )
+  const command = kindFields(fields)
+  return fields['by'] === undefined ? command : { ...command, by: text(fields['by'], 'by') }
+}
+
+function kindFields(fields: Record<string, unknown>): MetadataCommand {
   const at = natural(fields['at'], 'at')
   const kind = fields['kind']
   switch (kind) {
@@ -175,7 +180,12 @@ export function parseMetadataCommand(value: unknown): MetadataCommand {
         giveUp: groupIds(fields['giveUp'], 'giveUp'),
       }
     case 'cancel-plan':
-      return { kind, at, planId: positive(fields['planId'], 'planId') }
+      return {
+        kind,
+        at,
+        planId: positive(fields['planId'], 'planId'),
+        ...(fields['reason'] === undefined ? {} : { reason: text(fields['reason'], 'reason') }),
+      }
     case 'begin-recovery':
       return {
         kind,

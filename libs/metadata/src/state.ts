@@ -166,7 +166,7 @@ export class MetadataState {
   }
 
   /** The newest events, oldest first. */
-  auditEvents(): IterableIterator<AuditEvent> {
+  auditEvents(): readonly AuditEvent[] {
     return this.#tables.audit.all()
   }
 

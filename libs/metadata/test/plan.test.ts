@@ -4,6 +4,7 @@ import {
   DEFAULT_SETTINGS,
   type MetadataCommand,
   MetadataState,
+  type MoveOrder,
   nextAction,
   type PartitionInfo,
 } from '@sluice/metadata'
@@ -58,12 +59,23 @@ class Cluster {
         now: this.now,
         knowsTheDead,
         metadataMembers: this.metadataMembers,
+        by: 'broker 1',
       })
       if (action === undefined) return kinds
       kinds.push(action.kind)
       expect(this.do(action)).not.toHaveProperty('error')
     }
     throw new Error(`there is no end to ${kinds.join()}`)
+  }
+
+  /** What the audit trail says from now on. */
+  tellFrom(): () => string[] {
+    const known = this.state.auditEvents().length
+    return () =>
+      this.state
+        .auditEvents()
+        .slice(known)
+        .map(({ kind, subject, reason, by }) => `${kind} ${subject}: ${reason} [${by ?? 'nobody'}]`)
   }
 
   /** Every partition that moves gets there. */
@@ -202,6 +214,8 @@ describe('a broker that stays dead', () => {
   })
 })
 
+const withFour = (): Cluster => new Cluster([1, 2, 3, 4], { ...DEFAULT_SETTINGS, replicationFactor: 3 })
+
 describe('a plan', () => {
   const target = (cluster: Cluster): readonly PartitionInfo[] => cluster.partitions
   const start = (cluster: Cluster): MetadataCommand => ({
@@ -216,7 +230,6 @@ describe('a plan', () => {
       bytes: 0,
     })),
   })
-  const withFour = (): Cluster => new Cluster([1, 2, 3, 4], { ...DEFAULT_SETTINGS, replicationFactor: 3 })
 
   test('is carried out some moves at a time, and one at a time', () => {
     const cluster = withFour()
@@ -251,7 +264,12 @@ describe('a plan', () => {
     const stuck = MetadataState.fromJSON(JSON.parse(JSON.stringify(cluster.state)))
     cluster.movesEnd()
     expect(cluster.plan).toMatchObject({ state: 'incomplete', moves: [{ state: 'undone' }] })
-    const action = nextAction(stuck, { now: cluster.now + 1001, knowsTheDead: true, metadataMembers: [] })!
+    const action = nextAction(stuck, {
+      now: cluster.now + 1001,
+      knowsTheDead: true,
+      metadataMembers: [],
+      by: 'broker 1',
+    })!
     stuck.apply(stuck.version + 1, action)
     expect(stuck.plan).toMatchObject({ state: 'incomplete', moves: [{ state: 'failed' }] })
   })
@@ -288,5 +306,96 @@ describe('a plan', () => {
     const cluster = new Cluster()
     cluster.do({ kind: 'start-plan', at: AT, reason: 'asked-for', ...LIMITS, moves: [] })
     expect(cluster.plan.state).toBe('done')
+  })
+})
+
+describe('the audit trail', () => {
+  const moveOf = (cluster: Cluster, number = 0): MoveOrder => {
+    const { groupId, replicas } = cluster.partitions.filter(
+      ({ replicas: its }) => !(its as readonly number[]).includes(4),
+    )[number]!
+    return { groupId, from: replicas, to: [4, ...replicas.slice(0, 2)], bytes: 0 }
+  }
+  const plan = (cluster: Cluster, moves: readonly MoveOrder[]): MetadataCommand => ({
+    kind: 'start-plan',
+    at: cluster.now,
+    reason: 'asked-for',
+    ...LIMITS,
+    moves,
+    by: 'request 1',
+  })
+  const nameOf = (cluster: Cluster, { groupId }: MoveOrder): string =>
+    `partition/${cluster.state.partitionByGroup(groupId)!.name}`
+
+  test('tells of a plan, its moves and its end, and who asked for each', () => {
+    const cluster = withFour()
+    const told = cluster.tellFrom()
+    const move = moveOf(cluster)
+    cluster.do(plan(cluster, [move]))
+    cluster.lead()
+    cluster.movesEnd()
+    cluster.do({ kind: 'replica-dropped', at: cluster.now, groupId: move.groupId, brokerId: move.from[2]! })
+    const name = nameOf(cluster, move)
+    expect(told()).toEqual([
+      `plan-started plan/1: asked-for: 1 moves, ${LIMITS.movesAtOnce} at once [request 1]`,
+      `move-started ${name}: plan 1: from ${move.from.join(', ')} to ${move.to.join(', ')} [broker 1]`,
+      `replicas-moved ${name}: replicas are ${move.to.join(', ')} [nobody]`,
+      'plan-ended plan/1: done: 1 done [nobody]',
+      `replica-dropped ${name}: nothing is left of it on broker ${move.from[2]!} [nobody]`,
+    ])
+  })
+
+  test('tells of moves that are undone, given up or skipped, and why', () => {
+    const cluster = withFour()
+    const told = cluster.tellFrom()
+    const moves = [moveOf(cluster, 0), moveOf(cluster, 1), { groupId: 999, from: [1], to: [2], bytes: 0 }]
+    cluster.do(plan(cluster, moves))
+    cluster.lead()
+    cluster.now += 1001
+    cluster.lead()
+    const [{ groupId }] = moves as [MoveOrder]
+    const { moveId } = cluster.state.partitionByGroup(groupId)!
+    cluster.do({ kind: 'move-done', at: cluster.now, groupId, moveId })
+    cluster.now += 1001
+    cluster.lead()
+    const [first, second] = [nameOf(cluster, moves[0]!), nameOf(cluster, moves[1]!)]
+    expect(told().filter((text) => !text.startsWith('move-started'))).toEqual([
+      `plan-started plan/1: asked-for: 3 moves, ${LIMITS.movesAtOnce} at once [request 1]`,
+      `move-undoing ${first}: plan 1: took too long [broker 1]`,
+      `move-undoing ${second}: plan 1: took too long [broker 1]`,
+      `move-undone ${first}: replicas are ${moves[0]!.from.join(', ')} [nobody]`,
+      `move-failed ${second}: plan 1: could not be undone in time [broker 1]`,
+      'move-skipped group/999: plan 1: the partition is gone [broker 1]',
+      'plan-ended plan/1: incomplete: 1 undone, 1 failed, 1 skipped [broker 1]',
+    ])
+  })
+
+  test('tells that a plan was called off, by whom, and what became of it', () => {
+    const cluster = withFour()
+    const told = cluster.tellFrom()
+    const moves = [moveOf(cluster)]
+    cluster.do(plan(cluster, moves))
+    cluster.do({ kind: 'cancel-plan', at: cluster.now, planId: 1, by: 'request 2' })
+    expect(told().slice(1)).toEqual([
+      'plan-cancelled plan/1: asked for [request 2]',
+      'plan-ended plan/1: cancelled: 1 waiting [request 2]',
+    ])
+  })
+
+  test('keeps moves apart from what else happens: many of them push nothing else out', () => {
+    const cluster = withFour()
+    const { groupId, replicas } = cluster.partitions[0]!
+    for (let i = 0; i < 2100; i++)
+      cluster.do({
+        kind: 'move-replicas',
+        at: cluster.now,
+        groupId,
+        target: i % 2 === 0 ? [...replicas].reverse() : replicas,
+      })
+    const kinds = cluster.state.auditEvents().map(({ kind }) => kind)
+    expect(kinds[0]).toBe('cluster-founded')
+    expect(kinds.filter((kind) => kind === 'replicas-moved')).toHaveLength(2000)
+    const ids = cluster.state.auditEvents().map(({ id }) => id)
+    expect(ids).toEqual(ids.toSorted((a, b) => a - b))
   })
 })

@@ -232,7 +232,14 @@ async function writeAuditEvents(
   if (newest === undefined) return
   await upsert(transaction, 'audit_events', {
     key: ['id'],
-    rows: events.map(({ id, at, kind, subject, reason }) => ({ id, at, kind, subject, reason })),
+    rows: events.map(({ id, at, kind, subject, reason, by }) => ({
+      id,
+      at,
+      kind,
+      subject,
+      reason,
+      asked_by: by ?? null,
+    })),
   })
   await transaction
     .deleteFrom('audit_events')

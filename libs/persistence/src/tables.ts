@@ -119,7 +119,14 @@ export interface Tables {
     since: number
     reason: string
   }
-  audit_events: { id: number; at: number; kind: string; subject: string; reason: string }
+  audit_events: {
+    id: number
+    at: number
+    kind: string
+    subject: string
+    reason: string
+    asked_by: string | null
+  }
   messages: {
     topic: string
     partition: string

@@ -206,14 +206,17 @@ test('partitions that are closing, and what a topic does, are in SQL', async () 
 
 test('the audit trail in SQL is that of the state, and keeps the newest 100,000 events', async () => {
   const state = new MetadataState()
-  const eventsOf = (command: MetadataCommand) => state.apply(state.version + 1, command).changes.auditEvents
+  const eventsOf = (command: MetadataCommand) =>
+    state.apply(state.version + 1, { ...command, by: `request ${state.version}` }).changes.auditEvents
   const auditEvents = commands.flatMap(eventsOf)
   const changes = { ...state.apply(7, commands[0]!).changes, auditEvents }
   await store.materialise(database.db, { appliedIndex: 6, appliedTerm: 1, changes })
   // Once more, as after a crash between the tables and the log.
   await store.materialise(database.db, { appliedIndex: 7, appliedTerm: 1, changes })
   const rows = database.db.selectFrom('audit_events').selectAll().orderBy('id')
-  expect(await rows.execute()).toEqual([...state.auditEvents()])
+  expect(await rows.execute()).toEqual(
+    state.auditEvents().map(({ by, ...event }) => ({ ...event, asked_by: by ?? null })),
+  )
   expect(await rows.execute()).toHaveLength(3)
 
   const late = { ...auditEvents[0]!, id: 100_002 }

@@ -21,6 +21,8 @@ export interface LeaderView {
   readonly knowsTheDead: boolean
   /** Brokers in the metadata's Raft group. */
   readonly metadataMembers: readonly number[]
+  /** As what it asks, in the audit trail. */
+  readonly by: string
 }
 
 /**
@@ -31,12 +33,21 @@ export function nextAction(state: MetadataState, view: LeaderView): MetadataComm
   const { plan } = state
   if (isRunning(plan)) {
     if (plan.state === 'running' && isOverdue(state, plan))
-      return { kind: 'cancel-plan', at: view.now, planId: plan.id }
+      return {
+        kind: 'cancel-plan',
+        at: view.now,
+        planId: plan.id,
+        reason: plan.reason === 'broker-removed' ? 'the broker stays' : 'the broker is there again',
+        by: view.by,
+      }
     const step = duePlanStep(plan, view.now)
-    return step === undefined ? undefined : { kind: 'step-plan', at: view.now, planId: plan.id, ...step }
+    return step === undefined
+      ? undefined
+      : { kind: 'step-plan', at: view.now, planId: plan.id, ...step, by: view.by }
   }
   const isRetry = plan?.state === 'incomplete' && view.now - plan.endedAt! < RETRY_MS
-  return (isRetry ? undefined : planFor(state, view)) ?? removal(state, view) ?? welcome(state, view)
+  const action = (isRetry ? undefined : planFor(state, view)) ?? removal(state, view) ?? welcome(state, view)
+  return action === undefined ? undefined : { ...action, by: view.by }
 }
 
 /** Every change that the goal asks for, as orders of a plan. */

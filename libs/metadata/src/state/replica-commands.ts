@@ -1,6 +1,8 @@
 import type { BrokerId } from '@sluice/domain'
 import { unreachable } from '@sluice/foundation'
-import type { AuditEvent } from '../audit-trail.js'
+import type { AuditEvent, AuditKind } from '../audit-trail.js'
+import type { BalancePlan } from '../balance/plan.js'
+import { planEvents } from '../balance/plan-events.js'
 import type { MoveCommand, PlanCommand } from '../command.js'
 import type { PartitionInfo } from '../entities.js'
 import {
@@ -20,15 +22,48 @@ export function changeReplicas(tables: ClusterTables, command: MoveCommand): Out
     return refused('PARTITION_NOT_FOUND', `there is no partition of group ${command.groupId}`, 'groupId')
   const changed = afterMoveCommand(tables, partition, command)
   if (isRefusal(changed)) return refused(changed.code, changed.message)
+  const planBefore = tables.plans.plan
   if (command.kind === 'move-done') tables.plans.moveEnded(command, command.at)
   const result = { moveId: changed.moveId }
   if (changed === partition) return { result, changes: {} }
   tables.replacePartition(partition, changed)
+  const event = moveEvent(partition, changed, command)
   const subject = `partition/${partition.name}`
-  const replicas = `replicas are ${changed.replicas.join(', ')}`
-  const auditEvents =
-    command.kind === 'move-done' ? [tables.record(command, 'replicas-moved', subject, replicas)] : []
+  const auditEvents = event === undefined ? [] : [tables.record(command, event.kind, subject, event.reason)]
+  if (planBefore !== tables.plans.plan) auditEvents.push(...recordPlan(tables, command, planBefore))
   return { result, changes: { partitions: [changed], auditEvents } }
+}
+
+/** That a copy may be a candidate again is bookkeeping, and no event. */
+function moveEvent(
+  before: PartitionInfo,
+  after: PartitionInfo,
+  command: MoveCommand,
+): { readonly kind: AuditKind; readonly reason: string } | undefined {
+  const replicas = `replicas are ${after.replicas.join(', ')}`
+  switch (command.kind) {
+    case 'move-replicas':
+      if (after.move === undefined) return { kind: 'replicas-moved', reason: replicas }
+      return {
+        kind: 'move-started',
+        reason: `from ${before.replicas.join(', ')} to ${after.move.target.join(', ')}`,
+      }
+    case 'cancel-move':
+      return { kind: 'move-undoing', reason: 'called off' }
+    case 'move-done':
+      return { kind: isUndone(before) ? 'move-undone' : 'replicas-moved', reason: replicas }
+    case 'replica-dropped':
+      return { kind: 'replica-dropped', reason: `nothing is left of it on broker ${command.brokerId}` }
+    case 'move-settled':
+      return undefined
+    default:
+      return unreachable(command)
+  }
+}
+
+/** What the move ended with is what was there before. */
+function isUndone({ replicas, move }: PartitionInfo): boolean {
+  return move?.target.length === replicas.length && replicas.every((id) => move.target.includes(id))
 }
 
 function afterMoveCommand(
@@ -63,6 +98,7 @@ function afterMoveCommand(
 
 export function changePlan(tables: ClusterTables, command: PlanCommand): Outcome {
   const partitions: PartitionInfo[] = []
+  const before = tables.plans.plan
   const outcome = tables.plans.carryOut(command, {
     partition: (groupId) => tables.partitions.get(groupId),
     knowsBroker: (id) => tables.brokers.has(id),
@@ -72,26 +108,17 @@ export function changePlan(tables: ClusterTables, command: PlanCommand): Outcome
     },
   })
   if ('code' in outcome) return refused(outcome.code, outcome.message)
-  return {
-    result: outcome,
-    changes: { partitions, auditEvents: planEvents(tables, command, outcome.planId) },
-  }
+  return { result: outcome, changes: { partitions, auditEvents: recordPlan(tables, command, before) } }
 }
 
-function planEvents(tables: ClusterTables, command: PlanCommand, planId: number): AuditEvent[] {
-  switch (command.kind) {
-    case 'start-plan':
-      return [
-        tables.record(
-          command,
-          'plan-started',
-          `plan/${planId}`,
-          `${command.reason}: ${command.moves.length} moves`,
-        ),
-      ]
-    case 'cancel-plan':
-      return [tables.record(command, 'plan-cancelled', `plan/${planId}`, 'asked for')]
-    case 'step-plan':
-      return []
-  }
+function recordPlan(
+  tables: ClusterTables,
+  command: MoveCommand | PlanCommand,
+  before: BalancePlan | undefined,
+): AuditEvent[] {
+  const events = planEvents(before, tables.plans.plan!, {
+    nameOf: (groupId) => tables.partitions.get(groupId)?.name,
+    ...(command.kind === 'cancel-plan' && command.reason !== undefined ? { why: command.reason } : {}),
+  })
+  return events.map(({ kind, subject, reason }) => tables.record(command, kind, subject, reason))
 }

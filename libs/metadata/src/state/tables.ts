@@ -48,8 +48,14 @@ export class ClusterTables {
   /** Per broker: how many replicas it holds and how many partitions prefer it. */
   readonly #loads = new Map<number, { replicas: number; preferred: number }>()
 
-  record(command: { readonly at: number }, kind: AuditKind, subject: string, reason: string): AuditEvent {
-    return this.audit.record({ at: command.at, kind, subject, reason })
+  /** `by`: who asked for it, where the command says so. */
+  record(
+    { at, by }: { readonly at: number; readonly by?: string },
+    kind: AuditKind,
+    subject: string,
+    reason: string,
+  ): AuditEvent {
+    return this.audit.record({ at, kind, subject, reason, ...(by === undefined ? {} : { by }) })
   }
 
   topicCreated(topic: TopicInfo, why: string): AuditEvent {

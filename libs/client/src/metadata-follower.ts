@@ -47,7 +47,9 @@ export class MetadataFollower {
   #state = new MetadataState()
   // Everything up to here is in the state; the newest may be an entry that is no command.
   #version = 0
+  /** Where brokers may be: as the metadata says, and as this process was told, which may be newer. */
   #members: readonly BrokerAddress[]
+  /** Which of them is asked for news. */
   #source = 0
   /** Set while the brokers write what this version does not know: the state stays behind. */
   #unsupported: BrokerError | undefined
@@ -70,7 +72,7 @@ export class MetadataFollower {
     this.#leader = new GroupLeader(
       {
         name: 'the metadata',
-        members: () => this.#members,
+        members: () => this.#membersFrom(this.#source),
         addressOf: (brokerId) => this.addressOf(brokerId),
       },
       parts,
@@ -258,16 +260,31 @@ export class MetadataFollower {
   }
 
   #changed(changes: readonly MetadataChanges[] | undefined): void {
-    if (changes?.some(changesBrokers) ?? true) this.#learnMembers()
+    if (changes?.some(changesBrokers) ?? true)
+      this.#learnMembers(changes?.some(({ removedBrokers }) => removedBrokers.length > 0) ?? false)
     for (const listener of this.#listeners) listener(changes)
   }
 
-  #learnMembers(): void {
-    const brokers = Array.from(this.#state.brokers(), ({ id, host, port }) => ({ id, host, port }))
-    this.#members = brokers.length > 0 ? brokers : this.#seeds
-    void this.#links.keepOnly([...this.#seeds, ...this.#members]).catch((error: unknown) => {
+  /**
+   * The source stays the same one: it answers, while what it says of the others may be out of date. Unless a
+   * broker was removed, which may be this one and would hear nothing more.
+   */
+  #learnMembers(isRemoval: boolean): void {
+    const source = this.#members[this.#source % this.#members.length]!
+    const members = new Map<string, BrokerAddress>()
+    for (const { id, host, port } of this.#state.brokers())
+      members.set(addressText({ host, port }), { id, host, port })
+    for (const seed of this.#seeds) if (!members.has(addressText(seed))) members.set(addressText(seed), seed)
+    this.#members = [...members.values()]
+    this.#source = isRemoval ? 0 : Math.max(0, [...members.keys()].indexOf(addressText(source)))
+    void this.#links.keepOnly(this.#members).catch((error: unknown) => {
       this.#logger.warn({ err: toError(error) }, 'a connection could not be closed')
     })
+  }
+
+  #membersFrom(first: number): readonly BrokerAddress[] {
+    const at = first % this.#members.length
+    return [...this.#members.slice(at), ...this.#members.slice(0, at)]
   }
 
   #isClosed(): boolean {

@@ -125,7 +125,7 @@ describe('a recovery by force', () => {
     const cluster = new Cluster()
     cluster.begin()
     cluster.recover()
-    const view = { now: AT, knowsTheDead: false, metadataMembers: [1] }
+    const view = { now: AT, knowsTheDead: false, metadataMembers: [1], by: 'broker 1' }
     for (let i = 0; i < 2; i++) {
       const action = nextAction(cluster.state, view)
       expect(action?.kind).toBe('remove-broker')

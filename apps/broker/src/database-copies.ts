@@ -75,7 +75,7 @@ export class DatabaseCopies {
 
 /** A partition in another broker's database. @throws BrokerError, RpcError when it is not there to be had */
 export async function openRemoteCopy(
-  link: RpcLink,
+  link: Pick<RpcLink, 'request'>,
   groupId: number,
   signal: AbortSignal,
 ): Promise<SnapshotSource> {

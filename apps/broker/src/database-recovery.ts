@@ -1,6 +1,7 @@
 import { delay } from '@sluice/foundation'
 import type { PartitionInfo } from '@sluice/metadata'
 import type { StoredPartition } from '@sluice/persistence'
+import type { SnapshotSource } from '@sluice/raft'
 import type { RpcLink } from '@sluice/rpc'
 import type { Logger } from 'pino'
 import { openRemoteCopy } from './database-copies.js'
@@ -27,9 +28,11 @@ interface GroupLogView {
 
 export interface DatabaseRecoveryParts {
   readonly brokerId: number
-  readonly linkTo: (brokerId: number) => RpcLink | undefined
+  readonly linkTo: (brokerId: number) => Pick<RpcLink, 'request'> | undefined
   readonly snapshots: Pick<ReplicaSnapshots, 'restore'>
-  readonly catchUp: Pick<PartitionCatchUp, 'prepare'>
+  readonly catchUp: {
+    prepare(...of: Parameters<PartitionCatchUp['prepare']>): Promise<SnapshotSource>
+  }
   /** A group's log, which holds what is behind `compactedIndex`; undefined when it has none yet. */
   readonly logOf: (groupId: number) => GroupLogView | undefined
   readonly now: () => number
@@ -47,6 +50,8 @@ export class DatabaseRecovery {
   readonly #parts: DatabaseRecoveryParts
   readonly #stopped = new AbortController()
   readonly #recoveries = new Map<number, Recovery>()
+  /** What was copied last of each partition since this broker was started. */
+  readonly #copied = new Map<number, { readonly index: number; readonly term: number }>()
   readonly #running = new Map<
     number,
     { readonly controller: AbortController; readonly ended: Promise<void> }
@@ -63,7 +68,9 @@ export class DatabaseRecovery {
 
   /**
    * True when the log goes on from what the database has. Else there would be a hole between the two, or the
-   * database is not this broker's. One that was just restored from a snapshot says what the log is to follow.
+   * database is not this broker's, or of another time. One that a snapshot has just put behind the log's end says
+   * what the log is to follow; where the log has another entry, only what this process copied itself is believed:
+   * a crash may have come before the log followed, but a backup of another history looks the same.
    */
   fitsLog(groupId: number, stored: StoredPartition | undefined): boolean {
     const log = this.#parts.logOf(groupId)
@@ -71,7 +78,7 @@ export class DatabaseRecovery {
     const index = stored?.appliedIndex ?? 0
     if (index < log.compactedIndex) return false
     if (index > log.lastIndex) return stored?.configuration !== undefined
-    return index === 0 || stored?.configuration !== undefined || log.term(index) === stored?.appliedTerm
+    return index === 0 || log.term(index) === stored?.appliedTerm || this.#isCopied(groupId, stored)
   }
 
   /** Copies the partition from a peer, however long it takes to find one; then calls `done`. */
@@ -110,6 +117,11 @@ export class DatabaseRecovery {
     await Promise.all(Array.from(this.#running.values(), ({ ended }) => ended))
   }
 
+  #isCopied(groupId: number, stored: StoredPartition | undefined): boolean {
+    const copied = this.#copied.get(groupId)
+    return copied?.index === stored?.appliedIndex && copied?.term === stored?.appliedTerm
+  }
+
   async #recover(info: PartitionInfo, signal: AbortSignal): Promise<boolean> {
     const peers = info.replicas.filter((id) => id !== this.#parts.brokerId)
     for (let attempt = 0; !signal.aborted; attempt++) {
@@ -141,7 +153,8 @@ export class DatabaseRecovery {
     if (source.meta.index < needed)
       throw new Error(`broker ${peer} has it up to ${source.meta.index}, the log begins behind ${needed}`)
     const prepared = await catchUp.prepare(info, source, { brokers: [peer], signal })
-    const { appliedIndex, nextOffset } = await snapshots.restore(info, prepared)
+    const { appliedIndex, appliedTerm, nextOffset } = await snapshots.restore(info, prepared)
+    this.#copied.set(info.groupId, { index: appliedIndex, term: appliedTerm })
     logger.info(
       { partition: info.name, from: peer, appliedIndex, nextOffset },
       'the partition is whole again in the database',

@@ -106,6 +106,19 @@ describe('a replica that lacks part of a partition', () => {
     await expectSame()
   })
 
+  test('has a state of which the log need not know, until the log has gone on from it', async () => {
+    await produce(from, ['1'])
+    await bringUp(catchUp(), await snapshot())
+    const restored = (await to.store.load(to.database, 2))!
+    expect(restored.configuration).toBeDefined()
+    const { appliedIndex, appliedTerm, nextOffset, logStart } = restored
+    const nothing = { batches: [], cursors: [], sequences: [], expiredSequences: [] }
+    const place = { groupId: 2, topic: 'orders', number: 1, appliedTerm, nextOffset, logStart }
+    const delta = { ...place, ...nothing, previousIndex: appliedIndex, appliedIndex: appliedIndex + 1 }
+    await to.store.materialise(to.database, [delta])
+    expect((await to.store.load(to.database, 2))?.configuration).toBeUndefined()
+  })
+
   test('is sent nothing when only the state has changed', async () => {
     await produce(from, ['1', '2'])
     await bringUp(catchUp(), await snapshot())

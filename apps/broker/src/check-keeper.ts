@@ -1,66 +1,57 @@
-import { delay } from '@sluice/foundation'
 import type { Logger } from 'pino'
 import type { PartitionReplica } from './partition-replica.js'
+import { RepeatedTask } from './repeated-task.js'
 import type { ReplicaCheck } from './replica-check.js'
 
+export interface CheckKeeperParts {
+  readonly check: Pick<ReplicaCheck, 'check'>
+  readonly replicas: () => Iterable<PartitionReplica>
+  /** Between two ranges. */
+  readonly everyMs: number
+  readonly logger: Logger
+}
+
 /** Compares the replicas of the partitions that this broker leads, a range at a time, all of them in turn. */
-export class CheckKeeper {
-  readonly #check: ReplicaCheck
-  readonly #replicas: () => Iterable<PartitionReplica>
-  readonly #everyMs: number
-  readonly #logger: Logger
+export class CheckKeeper extends RepeatedTask {
+  readonly #parts: CheckKeeperParts
+  /** Replicas whose turn comes yet. */
+  #turns: PartitionReplica[] = []
   /** Where the next range begins, by group. */
-  #next = new Map<number, number>()
-  readonly #stopped = new AbortController()
-  #running: Promise<void> | undefined
+  readonly #next = new Map<number, number>()
 
-  constructor(parts: {
-    readonly check: ReplicaCheck
-    readonly replicas: () => Iterable<PartitionReplica>
-    /** Between two ranges. */
-    readonly everyMs: number
-    readonly logger: Logger
-  }) {
-    this.#check = parts.check
-    this.#replicas = parts.replicas
-    this.#everyMs = parts.everyMs
-    this.#logger = parts.logger
+  constructor(parts: CheckKeeperParts) {
+    super(parts.everyMs, () => this.#checkOne())
+    this.#parts = parts
   }
 
-  start(): void {
-    this.#running ??= this.#run()
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped.abort(new Error('the broker stops'))
-    await this.#running
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopped
-    for (;;) {
-      const next = new Map<number, number>()
-      for (const replica of [...this.#replicas()]) {
-        if (!replica.leads || replica.materialisedOffset <= replica.logStart) continue
-        await delay(this.#everyMs, signal).catch(() => undefined)
-        if (signal.aborted) return
-        next.set(replica.info.groupId, await this.#checkNext(replica))
-      }
-      this.#next = next
-      await delay(this.#everyMs, signal).catch(() => undefined)
-      if (signal.aborted) return
+  async #checkOne(): Promise<void> {
+    if (this.#turns.length === 0) this.#beginRound()
+    for (let replica = this.#turns.pop(); replica !== undefined; replica = this.#turns.pop()) {
+      if (!hasMessages(replica)) continue
+      this.#next.set(replica.info.groupId, await this.#checkNext(replica))
+      return
     }
+  }
+
+  #beginRound(): void {
+    this.#turns = [...this.#parts.replicas()].filter(hasMessages).reverse()
+    const present = new Set(this.#turns.map(({ info }) => info.groupId as number))
+    for (const groupId of this.#next.keys()) if (!present.has(groupId)) this.#next.delete(groupId)
   }
 
   /** Where to go on: at the start again, after the end. */
   async #checkNext(replica: PartitionReplica): Promise<number> {
     const from = this.#next.get(replica.info.groupId) ?? 0
     try {
-      const { to, end } = await this.#check.check(replica, from, { patient: false })
+      const { to, end } = await this.#parts.check.check(replica, from, { patient: false })
       return to >= end ? 0 : to
     } catch (err) {
-      this.#logger.debug({ err, partition: replica.info.name }, 'a range could not be compared')
+      this.#parts.logger.debug({ err, partition: replica.info.name }, 'a range could not be compared')
       return from
     }
   }
+}
+
+function hasMessages(replica: PartitionReplica): boolean {
+  return replica.leads && replica.materialisedOffset > replica.logStart
 }

@@ -1,6 +1,6 @@
-import { delay } from '@sluice/foundation'
 import type { Logger } from 'pino'
 import type { PartitionReplica } from './partition-replica.js'
+import { RepeatedTask } from './repeated-task.js'
 
 export interface DatabaseWatchParts {
   readonly replicas: () => Iterable<PartitionReplica>
@@ -23,34 +23,19 @@ const INVALID_CATALOG_NAME = '3D000'
  * Looks now and then whether the database still has what it confirmed. Who writes to it finds out by itself;
  * this is for partitions to which nobody writes.
  */
-export class DatabaseWatch {
+export class DatabaseWatch extends RepeatedTask {
   readonly #parts: DatabaseWatchParts
-  readonly #stopped = new AbortController()
-  #running: Promise<void> | undefined
 
   constructor(parts: DatabaseWatchParts) {
+    super(parts.checkMs, () => this.#look())
     this.#parts = parts
   }
 
-  start(): void {
-    this.#running ??= this.#run()
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped.abort(new Error('the broker stops'))
-    await this.#running
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopped
-    for (;;) {
-      await delay(this.#parts.checkMs, signal).catch(() => undefined)
-      if (signal.aborted) return
-      try {
-        await this.#check()
-      } catch (err) {
-        await this.#failed(err)
-      }
+  async #look(): Promise<void> {
+    try {
+      await this.#check()
+    } catch (err) {
+      await this.#failed(err)
     }
   }
 

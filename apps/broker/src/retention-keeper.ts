@@ -1,9 +1,10 @@
 import { BrokerError } from '@sluice/domain'
-import { type Clock, delay } from '@sluice/foundation'
+import type { Clock } from '@sluice/foundation'
 import { hasRetention, type TopicSettings } from '@sluice/metadata'
 import type { RetentionLimits } from '@sluice/persistence'
 import type { Logger } from 'pino'
 import type { PartitionReplica } from './partition-replica.js'
+import { RepeatedTask } from './repeated-task.js'
 
 export interface RetentionParts {
   readonly replicas: () => Iterable<PartitionReplica>
@@ -22,35 +23,20 @@ export interface RetentionParts {
  * Deletes what topics do not keep. Only a partition's leader decides where its log starts, and says it in the
  * log, so that every replica deletes the same.
  */
-export class RetentionKeeper {
+export class RetentionKeeper extends RepeatedTask {
   readonly #parts: RetentionParts
-  readonly #stopped = new AbortController()
-  #running: Promise<void> | undefined
 
   constructor(parts: RetentionParts) {
+    super(parts.checkMs, (signal) => this.#checkAll(signal))
     this.#parts = parts
   }
 
-  start(): void {
-    this.#running ??= this.#run()
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped.abort(new Error('the broker stops'))
-    await this.#running
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopped
-    for (;;) {
-      await delay(this.#parts.checkMs, signal).catch(() => undefined)
-      for (const replica of [...this.#parts.replicas()]) {
-        if (signal.aborted) return
-        await this.#check(replica)
-      }
+  async #checkAll(signal: AbortSignal): Promise<void> {
+    for (const replica of [...this.#parts.replicas()]) {
       if (signal.aborted) return
-      await this.#tidy()
+      await this.#check(replica)
     }
+    if (!signal.aborted) await this.#tidy()
   }
 
   async #tidy(): Promise<void> {

@@ -1,6 +1,8 @@
 import type { Api } from './api.js'
 
 const LANES = 8
+/** Of a rate: so that answers that take 100 ms do not slow it down. */
+const RATE_PER_LANE = 10
 
 export interface LoadResult {
   /** Texts that were acknowledged, each produced once by one call. */
@@ -18,10 +20,21 @@ export class BackgroundLoad {
   #longestGapMs = 0
   #stopping = false
 
-  /** @param pauseMs between the calls of each of the 8 lanes */
-  constructor(api: Api, topic: string, producerId: number, pauseMs = 0) {
-    this.#lanes = Array.from({ length: LANES }, (_, lane) =>
-      this.#run(api, { topic, producerId, lane, pauseMs }),
+  /**
+   * @param pace `pauseMs` between the calls of each of 8 lanes, or the `rate` of all of them: calls a second, as far
+   * as answers come in time
+   */
+  constructor(
+    api: Api,
+    topic: string,
+    producerId: number,
+    pace: { readonly pauseMs: number } | { readonly rate: number },
+  ) {
+    const lanes = 'rate' in pace ? Math.max(LANES, Math.ceil(pace.rate / RATE_PER_LANE)) : LANES
+    const everyMs = 'rate' in pace ? (lanes * 1000) / pace.rate : undefined
+    const pauseMs = 'rate' in pace ? 0 : pace.pauseMs
+    this.#lanes = Array.from({ length: lanes }, (_, lane) =>
+      this.#run(api, { topic, producerId, lane, everyMs, pauseMs }),
     )
   }
 
@@ -41,10 +54,13 @@ export class BackgroundLoad {
       readonly topic: string
       readonly producerId: number
       readonly lane: number
+      /** From call to call, as far as answers come in time. */
+      readonly everyMs: number | undefined
       readonly pauseMs: number
     },
   ): Promise<void> {
     let last = performance.now()
+    let due = last
     for (let n = 0; !this.#stopping; n++) {
       const message = `${lane.lane}-${n}`
       const answer = await api
@@ -55,7 +71,9 @@ export class BackgroundLoad {
         this.#longestGapMs = Math.max(this.#longestGapMs, performance.now() - last)
         last = performance.now()
       } else this.#failed++
-      if (lane.pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, lane.pauseMs))
+      due += lane.everyMs ?? 0
+      const pauseMs = lane.everyMs === undefined ? lane.pauseMs : due - performance.now()
+      if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs))
     }
   }
 }

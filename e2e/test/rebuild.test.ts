@@ -30,7 +30,7 @@ test('what a broker held that stays dead is rebuilt on others; when it returns, 
   }))
   await running.api.must('POST', '/topics', { topic_name: 'rebuild', partitions: PARTITIONS })
   const producer = await running.api.registerProducer('rebuild')
-  load = new BackgroundLoad(running.api, 'rebuild', producer, 20)
+  load = new BackgroundLoad(running.api, 'rebuild', producer, { pauseMs: 20 })
   const brokers = async (): Promise<BrokerRow[]> =>
     (await running.api.must('GET', '/brokers'))['brokers'] as BrokerRow[]
   const counted = load

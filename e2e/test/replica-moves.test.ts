@@ -43,7 +43,7 @@ async function start(partitions: number): Promise<{ running: LocalCluster; load:
     10_000,
     () => 'the metadata is not here',
   )
-  return { running, load: new BackgroundLoad(running.api, 'moves', producer, 10) }
+  return { running, load: new BackgroundLoad(running.api, 'moves', producer, { pauseMs: 10 }) }
 }
 
 const partitions = (): readonly PartitionInfo[] => client!.metadata.state.partitionsOf('moves')

@@ -49,7 +49,7 @@ export function consumer(ack: ConsumerHistory['ack'], events: readonly ConsumerE
 }
 
 export function delivered(offset: number, value = `a#${offset}`): ConsumerEvent {
-  return { kind: 'delivered', partition: 't.1', offset, value }
+  return { kind: 'delivered', partition: 't.1', offset, value, atMs: offset * 10 }
 }
 
 export function acknowledged(offset: number): ConsumerEvent {

@@ -103,15 +103,6 @@ describe('a log that is damaged', () => {
     expect(changed[0]!.at).toBeLessThan(600)
     expect(Math.log2(changed[0]!.bits) % 1).toBe(0)
   })
-
-  test('a saved one comes back as it was', async () => {
-    const file = await writeLog(written)
-    const log = new BrokerLog(directory)
-    await log.save(path.join(directory, 'aside'))
-    await log.flip(new SeededRandom(1))
-    await log.bringBack(path.join(directory, 'aside'))
-    expect(await readFile(file)).toEqual(written)
-  })
 })
 
 describe('the proxy between brokers', () => {

@@ -1,4 +1,4 @@
-import { cp, open, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { open, readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Random } from '@sluice/foundation'
 import type { UnsyncedRange } from './sync-journal.js'
@@ -50,16 +50,6 @@ export class BrokerLog {
     const byte = (await readFile(file))[at]! ^ (1 << random.below(8))
     await overwrite(file, at, Buffer.of(byte))
     return `${path.basename(file)} has a bit flipped in byte ${at} of ${end}`
-  }
-
-  async save(to: string): Promise<void> {
-    await rm(to, { recursive: true, force: true })
-    await cp(this.#directory, to, { recursive: true })
-  }
-
-  async bringBack(from: string): Promise<void> {
-    await rm(this.#directory, { recursive: true, force: true })
-    await cp(from, this.#directory, { recursive: true })
   }
 
   /** Oldest first, each with where its written bytes end: files are filled with zeros ahead of time. */

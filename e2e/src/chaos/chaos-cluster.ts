@@ -39,8 +39,8 @@ export interface BrokerStatus {
 export const COPIES = 2
 const PRELOAD = new URL('preload.js', import.meta.url)
 export const FRONT_KINDS = ['write-manager', 'read-manager', 'load-balancer'] as const
-const GONE_LIMIT_MS = 20_000
-const SMALL_DISK_LIMIT_MS = 30_000
+const GONE_LIMIT_MS = 60_000
+const SMALL_DISK_LIMIT_MS = 180_000
 
 /** A local cluster whose every part can be broken by itself. */
 export class ChaosCluster {
@@ -84,6 +84,8 @@ export class ChaosCluster {
       const env = {
         SLUICE_DATABASE_URLS: databases.urls,
         SLUICE_RESTART_DELAY_MS: '300',
+        // Brokers wait at their gates, or for databases that are down, as long as a fault holds.
+        SLUICE_START_TIMEOUT_MS: '600000',
         SLUICE_PARTITION_MESSAGES_MAX: '3000',
         // Small ones, so that short runs fill, change and free them.
         BROKER_LOG_SEGMENT_BYTES: String(1024 * 1024),
@@ -164,11 +166,6 @@ export class ChaosCluster {
     return new BrokerLog(this.#brokerDirectory(brokerId))
   }
 
-  /** Where an undamaged copy of a broker's log may be put aside. */
-  asideOf(brokerId: number): string {
-    return path.join(this.#directory, `broker-${brokerId}.aside`)
-  }
-
   unsynced(brokerId: number): readonly UnsyncedRange[] {
     return unsyncedRanges(path.join(this.#directory, `broker-${brokerId}.journal`))
   }
@@ -221,6 +218,13 @@ export class ChaosCluster {
     const body = target === undefined ? undefined : await this.#ask(target.port, '/status')
     if (body?.['database'] !== 'ok') return false
     return (await this.databases.partitionCount(brokerId)) === (body['partitions'] as unknown[]).length
+  }
+
+  /** The broker has lost nothing of its log, or knows again what it may have forgotten. */
+  async hasWholeLog(brokerId: number): Promise<boolean> {
+    const target = this.process('broker', brokerId)
+    const body = target === undefined ? undefined : await this.#ask(target.port, '/status')
+    return body !== undefined && body['lostLog'] === null
   }
 
   /** The end of what a broker's own log file says. */

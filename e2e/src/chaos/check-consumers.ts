@@ -55,18 +55,17 @@ function followPosition(
       position = next = Math.max(position, event.offset + 1)
       continue
     }
-    const { offset, value } = event
+    const { offset, value, atMs } = event
+    const at = `at ${(atMs / 1000).toFixed(1)} s offset ${offset} was delivered`
     // Shown again from the position on: that is what manual acknowledgement means.
     if (ack === 'manual' && offset === position) next = position
-    if (offset < next)
-      return { check: 'consumer-went-back', what: `offset ${offset} was delivered when ${next} was next` }
-    if (offset > next)
-      return { check: 'consumer-skipped', what: `offset ${offset} was delivered when ${next} was next` }
+    if (offset < next) return { check: 'consumer-went-back', what: `${at} when ${next} was next` }
+    if (offset > next) return { check: 'consumer-skipped', what: `${at} when ${next} was next` }
     const there = stored[offset]?.value
     if (there !== value)
       return {
         check: 'consumer-wrong-message',
-        what: `offset ${offset} was delivered as "${value.slice(0, 30)}", and is "${(there ?? 'nothing').slice(0, 30)}"`,
+        what: `${at} as "${value.slice(0, 30)}", and is "${(there ?? 'nothing').slice(0, 30)}"`,
       }
     next = offset + 1
     if (ack === 'auto') position = next

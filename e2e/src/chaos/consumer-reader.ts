@@ -41,8 +41,9 @@ export class ConsumerReader {
       const startedMs = performance.now()
       const delivered = await this.#consume(giveUp)
       if (delivered === undefined) return
+      const atMs = performance.now()
       for (const { partition, offset, message } of delivered)
-        this.history.events.push({ kind: 'delivered', partition, offset, value: message })
+        this.history.events.push({ kind: 'delivered', partition, offset, value: message, atMs })
       if (delivered.length === 0) this.history.events.push({ kind: 'empty', startedMs })
       if (this.#options.ack === 'manual') await this.#acknowledge(delivered, giveUp)
       if (delivered.length === 0 && mayEnd) return

@@ -63,7 +63,14 @@ export class Databases {
 
   /** Everything in a broker's database is gone, while the broker runs: tables, rows, migrations. */
   async emptyOne(brokerId: number): Promise<void> {
-    await this.#query(brokerId, 'DROP SCHEMA public CASCADE; CREATE SCHEMA public')
+    // A broker that stands still in a transaction would hold its locks for ever.
+    await this.#query(
+      brokerId,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid();
+      DROP SCHEMA public CASCADE;
+      CREATE SCHEMA public`,
+    )
   }
 
   /** Partitions of which the broker's database has anything; −1 when it has no tables. */

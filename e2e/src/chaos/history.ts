@@ -30,7 +30,7 @@ export interface Acknowledgement {
 
 /** What a consumer saw, in its order. */
 export type ConsumerEvent =
-  | ({ readonly kind: 'delivered'; readonly value: string } & Place)
+  | ({ readonly kind: 'delivered'; readonly value: string; readonly atMs: number } & Place)
   /** The position was moved behind this offset, and the cluster has said so. */
   | ({ readonly kind: 'acknowledged' } & Place)
   /** A call that began then was told that nothing is left. */

@@ -6,7 +6,7 @@ import { ChaosRun } from './chaos-run.js'
 import { ALL_FAULT_KINDS, factsOf, parseFaultKinds } from './fault.js'
 import { MUTANTS, mutantById } from './mutants.js'
 import { runMutants } from './mutant-hunt.js'
-import { replayCommand, type RunResult, type RunSettings, writeReport } from './report.js'
+import { replayCommand, type RunResult, type RunSettings, verdictOf, writeReport } from './report.js'
 import { drawTimeline } from './timeline.js'
 
 const USAGE = `usage: npm run test:chaos -- [--minutes N] [--seed S] [--brokers 3|5] [--faults a,b] [--report FILE]
@@ -16,7 +16,7 @@ const USAGE = `usage: npm run test:chaos -- [--minutes N] [--seed S] [--brokers 
   --seed     of the schedule (default 1)
   --brokers  3 or 5 (default 3)
   --faults   kinds, what they begin with, or families (default all)
-  --report   a Markdown file; its timeline lies beside it as .svg
+  --report   a Markdown file, in place of the report on the terminal; its timeline lies beside it as .svg
   --mutant   runs with a re-injected bug, with the faults that bring it out, and expects it to be caught
   --mutants  all of them, or those named, one after the other
   --list     faults and mutants`
@@ -74,7 +74,9 @@ async function tell(result: RunResult, file: string | undefined): Promise<void> 
     const title = `seed ${settings.seed}, ${settings.brokers} brokers`
     await writeFile(picture, drawTimeline({ title, startedMs, endedMs, acknowledged, spans }))
   }
-  console.log(writeReport(result, undefined))
+  console.log(
+    file === undefined ? writeReport(result, undefined) : `${verdictOf(result)}\n\nThe report is ${file}`,
+  )
   if (result.violations.length > 0) console.log(`replay with: ${replayCommand(result.settings)}`)
 }
 

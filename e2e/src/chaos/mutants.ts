@@ -209,9 +209,9 @@ export const MUTANTS: readonly Mutant[] = [
     bug: 'Two producers get the same id.',
     changes: [
       {
-        file: 'libs/metadata/dist/state.js',
-        find: 'id: this.#nextIds.producer++',
-        replace: 'id: (this.#nextIds.producer += 0.5, Math.floor(this.#nextIds.producer))',
+        file: 'libs/metadata/dist/state/actor-commands.js',
+        find: 'id: tables.nextIds.producer++',
+        replace: 'id: (tables.nextIds.producer += 0.5, Math.floor(tables.nextIds.producer))',
       },
     ],
     faults: ['kill-write-manager'],

@@ -25,12 +25,30 @@ export interface RunResult {
   readonly notes: readonly string[]
 }
 
+const SHOWN_MAX = 10
+
 /** The command that plays the same schedule again. */
 export function replayCommand({ minutes, seed, brokers, faults, mutant }: RunSettings): string {
   const words = ['npm run test:chaos --', `--minutes ${minutes}`, `--seed ${seed}`, `--brokers ${brokers}`]
   if (faults !== '') words.push(`--faults ${faults}`)
   if (mutant !== '') words.push(`--mutant ${mutant}`)
   return words.join(' ')
+}
+
+/** What matters of a run in a few lines. */
+export function verdictOf({ settings, violations, acknowledged, history, spans }: RunResult): string {
+  const messages = acknowledged.reduce((total, { count }) => total + count, 0)
+  const said =
+    `${spans.length} episodes of faults, ${messages} messages acknowledged, ` +
+    `${history.registrations.filter(({ outcome }) => outcome === 'acknowledged').length} registrations`
+  if (violations.length === 0) return `Chaos run, seed ${settings.seed}: every promise was kept (${said})`
+  const shown = violations.slice(0, SHOWN_MAX).map(({ check, detail }) => `${check}: ${detail.slice(0, 500)}`)
+  const more = violations.length > SHOWN_MAX ? ['…'] : []
+  return [
+    `Chaos run, seed ${settings.seed}: ${violations.length} violations (${said})`,
+    ...shown,
+    ...more,
+  ].join('\n')
 }
 
 /** @param picture name of the timeline's file, beside the report */

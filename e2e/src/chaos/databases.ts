@@ -5,6 +5,8 @@ import { type PostgresServer, startPostgres } from '@sluice/postgres'
 
 const PREFIX = 'sluice_broker_'
 
+const DEADLOCK_DETECTED = '40P01'
+
 /** One PostgreSQL server for each broker, so that each can be stopped, killed and started by itself. */
 export class Databases {
   readonly #directory: string
@@ -63,14 +65,22 @@ export class Databases {
 
   /** Everything in a broker's database is gone, while the broker runs: tables, rows, migrations. */
   async emptyOne(brokerId: number): Promise<void> {
-    // A broker that stands still in a transaction would hold its locks for ever.
-    await this.#query(
-      brokerId,
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid();
-      DROP SCHEMA public CASCADE;
-      CREATE SCHEMA public`,
-    )
+    for (;;) {
+      try {
+        // A broker that stands still in a transaction would hold its locks for ever.
+        await this.#query(
+          brokerId,
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid();
+          DROP SCHEMA public CASCADE;
+          CREATE SCHEMA public`,
+        )
+        return
+      } catch (error) {
+        // The broker is back already, and locks the same tables in another order: one of the two has to yield.
+        if ((error as { code?: unknown }).code !== DEADLOCK_DETECTED) throw error
+      }
+    }
   }
 
   /** Partitions of which the broker's database has anything; −1 when it has no tables. */

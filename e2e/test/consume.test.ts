@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { LocalCluster } from '../src/index.js'
 
@@ -108,3 +109,36 @@ describe('the consumer API', () => {
     expect(await api.must('GET', '/consumer/consume', of)).toMatchObject({ message: 'old' })
   })
 })
+
+test('a read manager that stood still takes and gives back nothing that another one has delivered since', async () => {
+  const { api } = cluster
+  const producer = await api.registerProducer('still')
+  const sent = Array.from({ length: 250 }, (_, i) => `m${i}`)
+  await api.must('POST', '/producer/produce', { producer_id: producer, topic_name: 'still', messages: sent })
+  const consumer = await api.registerConsumer('still')
+  const delivered: string[] = []
+  const call = { consumer_id: consumer, topic_name: 'still', max_messages: 5 }
+  const read = async (): Promise<number> => {
+    const id = randomBytes(16).toString('hex')
+    for (;;) {
+      const answer = await api.raw('POST', '/consumer/consume', JSON.stringify(call), { 'x-request-id': id })
+      if (answer.status !== 200) continue
+      const messages = answer.body['messages'] as { message: string }[]
+      delivered.push(...messages.map(({ message }) => message))
+      return messages.length
+    }
+  }
+  for (const index of [0, 1]) {
+    const { pid } = cluster.process('read-manager', index)
+    process.kill(pid, 'SIGSTOP')
+    try {
+      // One of these calls waits there until its load balancer takes it elsewhere.
+      for (let i = 0; i < 4; i++) await read()
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+    for (let i = 0; i < 10; i++) await read()
+  }
+  while ((await read()) > 0);
+  expect(delivered).toEqual(sent)
+}, 120_000)

@@ -7,16 +7,16 @@ interface RequestName {
 
 /** A fetch is late by a paused process or a full socket; a fence that is gone by then has done its work. */
 const FENCES_MAX = 10_000
-const NOBODY = -1
 
 /**
- * Which try of a request was the last to look up what the request was given, or that it was released.
- * Another try that arrives late must be given nothing: its caller was told what there is.
+ * Which try of a request was the last to look up what the request was given, or to release it. An earlier try
+ * that arrives late must be given nothing: its caller was told what there is.
  *
  * Kept in memory only: what a leader gives because it does not know of the lookup is released by the
  * read manager, whose caller is gone.
  */
 export class FetchFences {
+  /** Holders; negative: that one has released. */
   #newer = new Map<string, number>()
   #older = new Map<string, number>()
 
@@ -25,11 +25,14 @@ export class FetchFences {
     groupId: number,
     fetch: RequestName & { readonly holder: number; readonly lookupOnly: boolean },
   ): void {
-    if (fetch.lookupOnly) {
+    const known = this.#get(keyOf(groupId, fetch))
+    if (
+      fetch.lookupOnly &&
+      (known === undefined || known === fetch.holder || Math.abs(known) < fetch.holder)
+    ) {
       this.#put(groupId, fetch, fetch.holder)
       return
     }
-    const known = this.#get(keyOf(groupId, fetch))
     if (known !== undefined && known !== fetch.holder)
       throw new BrokerError('MANAGER_UNAVAILABLE', 'this consume call was taken over or given up', {
         component: 'read-manager',
@@ -40,7 +43,7 @@ export class FetchFences {
   /** The try will not ask any more; what of it is late comes from before. */
   released(groupId: number, release: RequestName & { readonly holder: number }): void {
     const known = this.#get(keyOf(groupId, release))
-    if (known === undefined || known === release.holder) this.#put(groupId, release, NOBODY)
+    if (known === undefined || Math.abs(known) <= release.holder) this.#put(groupId, release, -release.holder)
   }
 
   #put(groupId: number, request: RequestName, holder: number): void {

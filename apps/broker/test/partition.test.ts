@@ -210,8 +210,18 @@ describe('consume', () => {
     const id = requestId(7_000_003)
     const fetch = (fields: Partial<FetchRequest>) => one.service.fetch(one.replica, request(fields))
     expect(await fetch({ requestId: id, holder: 2, lookupOnly: true })).toMatchObject({ granted: false })
-    await expect(fetch({ requestId: id, holder: 1 })).rejects.toMatchObject({ code: 'MANAGER_UNAVAILABLE' })
+    const late = { code: 'MANAGER_UNAVAILABLE', outcome: 'no' }
+    await expect(fetch({ requestId: id, holder: 1 })).rejects.toMatchObject(late)
+    await expect(fetch({ requestId: id, holder: 1, lookupOnly: true })).rejects.toMatchObject(late)
     expect(valuesOf(await fetch({ requestId: id, holder: 2 }))).toEqual(['a'])
+    // Nor does it take back what the later one has, or has given back.
+    const release = (holder: number) =>
+      one.service.release(one.replica, { consumerId: 1, requestId: id, from: 0, holder, orEarlier: true })
+    await release(1)
+    expect(await one.service.offsets(one.replica, 1)).toMatchObject({ cursor: 1 })
+    await release(2)
+    expect(await one.service.offsets(one.replica, 1)).toMatchObject({ cursor: 0 })
+    await expect(fetch({ requestId: id, holder: 1, lookupOnly: true })).rejects.toMatchObject(late)
   })
 
   test('without automatic acknowledgement moves nothing until it is acknowledged', async () => {

@@ -17,6 +17,8 @@ export interface CallOptions {
   /** How long that was when the call came in, milliseconds. */
   readonly timeoutMs: number
   readonly answerBytesMax: number
+  /** Number of its first try, larger than those of every call before; those behind it are its next ones. */
+  readonly firstTry: number
 }
 
 /** Told once: the answer, or the error to send instead. */
@@ -44,8 +46,9 @@ export class Call implements AttemptListener, Waiting {
     return this.#options.deadlineMs
   }
 
+  /** Does nothing when its client has left. */
   start(): void {
-    this.#try()
+    if (!this.#finished) this.#try()
   }
 
   answered(answer: Answer): void {
@@ -112,11 +115,13 @@ export class Call implements AttemptListener, Waiting {
     }
     this.#tried.push(manager)
     this.#attempt = new Attempt(manager.address.label, answerBytesMax, this)
-    const sent =
-      this.#everSent && !request.headers.includes('x-sluice-retry')
-        ? { ...request, headers: [...request.headers, 'x-sluice-retry', '1'] }
-        : request
-    manager.dispatch(sent, this.#attempt, this)
+    const headers = [
+      ...request.headers,
+      'x-sluice-try',
+      String(this.#options.firstTry + this.#tried.length - 1),
+      ...(this.#everSent && !request.headers.includes('x-sluice-retry') ? ['x-sluice-retry', '1'] : []),
+    ]
+    manager.dispatch({ ...request, headers }, this.#attempt, this)
   }
 
   /** Every manager was tried: the failure that leaves most in doubt is the one to tell. */

@@ -1,4 +1,4 @@
-import type { Clock } from '@sluice/foundation'
+import { arrivalsSeen, type Clock } from '@sluice/foundation'
 import { BrokerError } from '@sluice/domain'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Answer } from './answer.js'
@@ -7,6 +7,7 @@ import { Call } from './call.js'
 import type { ManagerGroup } from './manager-group.js'
 import { OpenCalls } from './open-calls.js'
 import type { RouteMethod, RouteRule } from './routes.js'
+import { TryNumbers } from './try-numbers.js'
 
 export interface ForwarderLimits {
   /** How long a call may take, milliseconds. */
@@ -27,12 +28,14 @@ export class Forwarder {
   readonly #limits: ForwarderLimits
   readonly #clock: Clock
   readonly #open: OpenCalls
+  readonly #tries: TryNumbers
   #stopping = false
 
   constructor(limits: ForwarderLimits, clock: Clock) {
     this.#limits = limits
     this.#clock = clock
     this.#open = new OpenCalls(clock)
+    this.#tries = new TryNumbers(clock)
   }
 
   get openCount(): number {
@@ -76,6 +79,7 @@ export class Forwarder {
         deadlineMs: this.#clock.monotonic() + timeoutMs,
         timeoutMs,
         answerBytesMax: this.#limits.answerBytesMax,
+        firstTry: this.#tries.next(),
       },
       (answer, error) => {
         this.#open.delete(call)
@@ -88,7 +92,9 @@ export class Forwarder {
       this.#open.delete(call)
       call.cancel()
     })
-    call.start()
+    // Messages are not taken for a client that has left, and perhaps has them from elsewhere by now.
+    if (rule.waits) void arrivalsSeen().then(() => (hasLeft(request) ? call.cancel() : call.start()))
+    else call.start()
   }
 
   #passOn(answer: Answer, request: FastifyRequest, reply: FastifyReply): void {
@@ -104,6 +110,11 @@ export class Forwarder {
     reply.raw.writeHead(answer.status, headers)
     reply.raw.end(answer.body)
   }
+}
+
+/** Its end of the connection is closed, though the connection may not be yet. */
+function hasLeft({ raw: { socket } }: FastifyRequest): boolean {
+  return socket.destroyed || socket.readableEnded
 }
 
 function upstreamHeaders(request: FastifyRequest): string[] {

@@ -97,6 +97,8 @@ describe('another manager is asked', () => {
         const retry = managers[1]!.calls.find(({ headers }) => headers['x-sluice-retry'] === '1')!
         expect(retry.headers['x-request-id']).toBe(failed!.headers['x-request-id'])
         expect(retry.headers['x-sluice-id-origin']).toBeUndefined()
+        const tries = [failed!, retry].map(({ headers }) => Number(headers['x-sluice-try']))
+        expect(tries[1]).toBe(tries[0]! + 1)
         expect(retry.body).toBe(failed!.body)
       },
     )

@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises'
 import type { ActivityReporter, MetadataFollower } from '@sluice/client'
-import type { Clock, Random } from '@sluice/foundation'
+import { BrokerError } from '@sluice/domain'
+import { arrivalsSeen, type Clock, type Random } from '@sluice/foundation'
 import type { ConsumerInfo, PartitionInfo } from '@sluice/metadata'
 import type { ConsumerDirectory, ConsumerIdentity } from './consumer-directory.js'
 import type { DeliveredMessage } from './delivered-message.js'
@@ -22,6 +22,8 @@ export interface ConsumeCall extends ConsumerIdentity {
   readonly requestId: string
   /** True when another read manager may have carried out this call. */
   readonly isRetry: boolean
+  /** Larger than those of all earlier tries of the call; absent when nobody counted. */
+  readonly tryNumber: number | undefined
   readonly caller: Caller
 }
 
@@ -71,13 +73,14 @@ export class Consuming {
   /**
    * The next messages; none only when every partition is empty for the consumer.
    * @throws BrokerError TOPIC_NOT_FOUND, CONSUMER_NOT_FOUND, CONSUMER_TOPIC_MISMATCH; OFFSET_OUT_OF_RANGE; NO_QUORUM,
-   * TIMEOUT and
-   * others when a partition could not be asked and no other had messages
+   * TIMEOUT and others when a partition could not be asked and no other had messages; MANAGER_UNAVAILABLE when the
+   * caller had left before the call was begun
    */
   async consume(call: ConsumeCall): Promise<Delivery> {
     const start = this.#clock.monotonic()
     const end = start + call.waitMs
-    const holder = this.#clock.now() * HOLDERS_PER_MS + this.#random.below(HOLDERS_PER_MS)
+    const holder = call.tryNumber ?? this.#clock.now() * HOLDERS_PER_MS + this.#random.below(HOLDERS_PER_MS)
+    await stillThere(call.caller)
     for (let isFirst = true; ; isFirst = false) {
       // Once more after a wait: its topic may have been deleted meanwhile.
       const consumer = await this.#directory.consumer(call)
@@ -87,7 +90,7 @@ export class Consuming {
       if (walk.messages.length === 0) await this.#directory.consumer(call)
       const leftMs = end - this.#clock.monotonic()
       if (walk.messages.length > 0 || leftMs <= 0 || call.caller.gone || this.#stopping) {
-        if (this.#clock.monotonic() - start > HELD_UP_MS) await setImmediate()
+        if (this.#clock.monotonic() - start > HELD_UP_MS) await arrivalsSeen()
         return { messages: walk.messages, skipped: walk.skipped, giveBack: () => walk.giveBack() }
       }
       await this.#news(consumer, walk.cursors, { leftMs, caller: call.caller })
@@ -175,4 +178,14 @@ export class Consuming {
       if (wait.over) for (const stop of stops) stop()
     })
   }
+}
+
+/** Messages are not taken for a caller that has left, and perhaps has them from elsewhere by now. */
+async function stillThere(caller: Caller): Promise<void> {
+  await arrivalsSeen()
+  if (caller.gone)
+    throw new BrokerError('MANAGER_UNAVAILABLE', 'the caller left before the call was begun', {
+      component: 'read-manager',
+      outcome: 'no',
+    })
 }

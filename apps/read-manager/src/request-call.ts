@@ -19,6 +19,16 @@ export function isRetry(request: FastifyRequest): boolean {
   return request.headers['x-sluice-retry'] === '1'
 }
 
+const TRY = /^[1-9][0-9]{0,15}$/
+
+/** Which try of the call this is, as the load balancer counts: later ones have larger numbers. */
+export function tryOf(request: FastifyRequest): number | undefined {
+  const given = request.headers['x-sluice-try']
+  return typeof given === 'string' && TRY.test(given) && Number.isSafeInteger(Number(given))
+    ? Number(given)
+    : undefined
+}
+
 /** The fields of a GET: its JSON body, else its query. */
 export function inputOf(request: FastifyRequest): unknown {
   return request.body ?? request.query
@@ -29,7 +39,8 @@ export function callerOf(reply: FastifyReply): Caller {
   const { raw } = reply
   return {
     get gone() {
-      return raw.destroyed || raw.socket?.destroyed === true
+      // The caller's end of the connection closes first.
+      return raw.destroyed || raw.socket?.destroyed === true || raw.socket?.readableEnded === true
     },
     onGone: (listener) => raw.once('close', listener),
   }

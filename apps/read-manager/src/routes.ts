@@ -10,7 +10,7 @@ import { BrokerError } from '@sluice/domain'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Consuming } from './consuming.js'
 import type { Positions } from './positions.js'
-import { callerOf, inputOf, isRetry, requestIdOf } from './request-call.js'
+import { callerOf, inputOf, isRetry, requestIdOf, tryOf } from './request-call.js'
 
 export interface RouteParts {
   readonly consuming: Consuming
@@ -42,6 +42,7 @@ function addConsumeRoutes(app: FastifyInstance, { consuming, positions }: RouteP
       messagesMax: messagesMax ?? 1,
       requestId: requestIdOf(request),
       isRetry: isRetry(request),
+      tryNumber: tryOf(request),
       caller,
     })
     if (caller.gone) giveBack()

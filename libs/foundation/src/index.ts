@@ -1,3 +1,4 @@
+export { arrivalsSeen } from './arrivals.js'
 export type { Brand } from './brand.js'
 export { BUILD_VERSION } from './build-version.js'
 export { type Clock, systemClock } from './clock.js'

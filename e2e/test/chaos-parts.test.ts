@@ -115,7 +115,7 @@ describe('the proxy between brokers', () => {
     echo = net.createServer((peer) => peer.on('error', () => undefined).pipe(peer))
     await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve))
     const { port } = echo.address() as net.AddressInfo
-    proxy = await LinkProxy.open([1, 2], new SeededRandom(1), () => port)
+    proxy = await LinkProxy.open([1, 2], new SeededRandom(1), () => port, ['reader'])
     const [, door] = /1>2=(\d+)/.exec(proxy.table)!
     received = ''
     socket = net.connect(Number(door), '127.0.0.1')
@@ -160,6 +160,22 @@ describe('the proxy between brokers', () => {
     ).rejects.toThrow('held')
     proxy.openAll()
     await arrives('ab')
+  })
+
+  test('a manager has links to brokers of its own', async () => {
+    const [, door] = /reader>1=(\d+)/.exec(proxy.table)!
+    const manager = net.connect(Number(door), '127.0.0.1')
+    let heard = ''
+    manager.on('data', (chunk: Buffer) => (heard += chunk.toString()))
+    proxy.set('reader', 2, { kind: 'cut' })
+    manager.write('a')
+    await until(
+      () => heard === 'a',
+      5000,
+      () => `"${heard}" arrived`,
+    )
+    manager.destroy()
+    expect(proxy.table).not.toContain('>reader')
   })
 
   test('a link that breaks ends the connection', async () => {

@@ -91,9 +91,17 @@ describe('a call', () => {
   })
 
   test('cannot pass itself off as a retry of the load balancer', async () => {
-    await world.post('/consumer/consume', {}, { headers: { 'x-sluice-retry': '1' } })
+    await world.post(
+      '/consumer/consume',
+      {},
+      {
+        headers: { 'x-sluice-retry': '1', 'x-sluice-try': '1' },
+      },
+    )
     const [call] = world.read.flatMap((manager) => manager.calls)
     expect(call!.headers['x-sluice-retry']).toBeUndefined()
+    // What the load balancer counts, and not what the client says.
+    expect(Number(call!.headers['x-sluice-try'])).toBeGreaterThan(1)
   })
 
   test('GET /consumer/consume with a body is passed on as POST', async () => {

@@ -90,11 +90,33 @@ export class Consuming {
       if (walk.messages.length === 0) await this.#directory.consumer(call)
       const leftMs = end - this.#clock.monotonic()
       if (walk.messages.length > 0 || leftMs <= 0 || call.caller.gone || this.#stopping) {
+        if (walk.messages.length > 0) await this.#settle(consumer.id, walk, start)
         if (this.#clock.monotonic() - start > HELD_UP_MS) await arrivalsSeen()
         return { messages: walk.messages, skipped: walk.skipped, giveBack: () => walk.giveBack() }
       }
       await this.#news(consumer, walk.cursors, { leftMs, caller: call.caller })
     }
+  }
+
+  /**
+   * What this call was given elsewhere and does not deliver comes before what its consumer asks for next, perhaps
+   * of another read manager: the answer waits until it is given back.
+   * @throws BrokerError NO_QUORUM when that takes too long
+   */
+  async #settle(consumerId: number, walk: MessageWalk, startedMs: number): Promise<void> {
+    const { releases, limits } = this.#walks
+    if (walk.released.size === 0) return
+    const leftMs = startedMs + limits.timeoutMs - this.#clock.monotonic()
+    await releases.settled(consumerId, Math.max(leftMs, limits.patienceMs))
+    const isOpen = (): boolean => [...walk.released].some((groupId) => releases.isOpen(consumerId, groupId))
+    if (!isOpen()) return
+    walk.giveBack()
+    await releases.settled(consumerId, limits.patienceMs)
+    throw new BrokerError(
+      'NO_QUORUM',
+      'what an earlier try of this call was given could not be found out: it comes before anything else',
+      { component: 'broker', outcome: 'no' },
+    )
   }
 
   /** Lets those who wait for messages go with what there is. */

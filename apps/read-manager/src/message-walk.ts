@@ -67,6 +67,8 @@ export class MessageWalk {
   readonly cursors = new Map<number, number>()
   /** Messages that were deleted before the consumer read them, by partition; told with the messages behind. */
   readonly skipped = new Map<string, number>()
+  /** Groups to which messages are given back. */
+  readonly released = new Set<number>()
   readonly #parts: WalkParts
   readonly #request: WalkRequest
   readonly #deadline: number
@@ -161,6 +163,7 @@ export class MessageWalk {
   #release(groupId: number, from = 0): void {
     const { consumerId, requestId, holder } = this.#request
     const orEarlier = this.#notLookedUp.has(groupId)
+    this.released.add(groupId)
     this.#parts.releases.add({ consumerId, groupId, requestId, from, holder, orEarlier })
   }
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { RpcMethod } from '@sluice/contracts'
+import { decodeFetchCall, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import { eventually } from '@sluice/foundation/testing'
 import { publish, type Running, runReadManager } from './running-read-manager.js'
@@ -308,7 +308,10 @@ describe('when something fails', () => {
     let other: Running
 
     beforeEach(async () => {
-      other = await runReadManager({ SLUICE_PARTITION_PATIENCE_MS: '100' }, running.cluster)
+      other = await runReadManager(
+        { SLUICE_PARTITION_PATIENCE_MS: '100', SLUICE_CONSUME_TIMEOUT_MS: '1000' },
+        running.cluster,
+      )
       await running.createTopic('A')
       await publish(running.cluster, { topic: 'A' }, ['a', 'b', 'c', 'd'])
     })
@@ -400,7 +403,7 @@ describe('when something fails', () => {
       expect(await take(other, consumer, 4)).toEqual(['a', 'b', 'c', 'd'])
     })
 
-    test('a repeated call that cannot ask one partition what it gave serves the others, and loses nothing', async () => {
+    test('a repeated call that cannot ask one partition what it gave is refused: what is behind does not overtake', async () => {
       const consumer = await running.register('A')
       running.cluster.metadata.propose({ kind: 'add-partition', at: 1, topic: 'A' })
       await publish(running.cluster, { topic: 'A', partition: 2 }, ['x'])
@@ -408,14 +411,28 @@ describe('when something fails', () => {
       // The first answer never reaches the client: it had a and b of A.1.
       expect(await take(running, consumer, 2, first)).toEqual(['a', 'b'])
       running.cluster.moveLeader(running.cluster.groupOf('A', 1), 99)
-      expect(await take(other, consumer, 2, first)).toEqual(['x'])
+      const call = { consumer_id: consumer, topic_name: 'A', max_messages: 2 }
+      const refused = await other.call('POST', '/consumer/consume', call, first)
+      expect(refused).toMatchObject({ status: 503, body: { code: 'NO_QUORUM', retriable: true } })
       running.cluster.moveLeader(running.cluster.groupOf('A', 1), 1)
       const rest: unknown[] = []
       await eventually(async () => {
         rest.push(...(await take(other, consumer, 4)))
-        expect(rest).toHaveLength(4)
+        expect(rest).toHaveLength(5)
       })
-      expect(rest).toEqual(['a', 'b', 'c', 'd'])
+      expect(rest.filter((message) => message !== 'x')).toEqual(['a', 'b', 'c', 'd'])
+    })
+
+    test('of two tries the one that was sent later has the messages, whichever is carried out last', async () => {
+      const consumer = await running.register('A')
+      const nth = (number: number) => ({ ...ID, 'x-sluice-try': String(number) })
+      expect(await take(running, consumer, 2, nth(2000))).toEqual(['a', 'b'])
+      // Read by a manager that had stood still.
+      expect(await take(other, consumer, 2, nth(1000))).toEqual(['a', 'b'])
+      const holders = running.cluster
+        .callsOf(RpcMethod.FETCH)
+        .map(({ payload }) => decodeFetchCall(payload).holder)
+      expect(Math.max(...holders.slice(-1))).toBeLessThan(Math.min(...holders.slice(0, 1)))
     })
   })
 

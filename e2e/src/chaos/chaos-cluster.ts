@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import type { Random } from '@sluice/foundation'
 import { Api } from '../api.js'
+import { ExtraBroker } from '../extra-broker.js'
 import { type ClusterProcess, LocalCluster, until } from '../local-cluster.js'
 import { shiftClock } from './broker-clock.js'
 import { BrokerLog } from './broker-log.js'
@@ -25,6 +26,16 @@ export interface ChaosClusterOptions {
   readonly env?: NodeJS.ProcessEnv
 }
 
+export interface AddedBroker {
+  readonly id: number
+  readonly extra: ExtraBroker
+}
+
+interface BrokerRow {
+  readonly broker_id: number
+  readonly port: number
+}
+
 export interface BrokerStatus {
   readonly brokerId: number
   readonly partitions: readonly {
@@ -39,6 +50,10 @@ export interface BrokerStatus {
 export const COPIES = 2
 const PRELOAD = new URL('preload.js', import.meta.url)
 export const FRONT_KINDS = ['write-manager', 'read-manager', 'load-balancer'] as const
+/** By name: those that connect to brokers. */
+export const MANAGERS = ['write-manager', 'read-manager'].flatMap((kind) =>
+  Array.from({ length: COPIES }, (_, i) => `${kind}-${i + 1}`),
+)
 const GONE_LIMIT_MS = 60_000
 const SMALL_DISK_LIMIT_MS = 180_000
 
@@ -51,6 +66,7 @@ export class ChaosCluster {
   readonly #directory: string
   readonly #cluster: LocalCluster
   readonly #ports: readonly number[]
+  readonly #extras = new Set<ExtraBroker>()
   readonly #leapt = new Map<number, number>()
 
   private constructor(parts: {
@@ -78,7 +94,7 @@ export class ChaosCluster {
     const brokerIds = Array.from({ length: brokers }, (_, i) => i + 1)
     const directory = await mkdtemp(path.join(os.tmpdir(), 'sluice-chaos-'))
     const databases = await Databases.start(directory, brokerIds)
-    const links = await LinkProxy.open(brokerIds, random, (id) => portOf(directory, id))
+    const links = await LinkProxy.open(brokerIds, random, (id) => portOf(directory, id), MANAGERS)
     let cluster: ChaosCluster | undefined
     try {
       const env = {
@@ -212,12 +228,14 @@ export class ChaosCluster {
     )
   }
 
-  /** The broker says that its database has what it should, and the database has all of its partitions. */
+  /** The broker says that its database has what it should, and the database does have it. */
   async hasWholeDatabase(brokerId: number): Promise<boolean> {
     const target = this.process('broker', brokerId)
     const body = target === undefined ? undefined : await this.#ask(target.port, '/status')
     if (body?.['database'] !== 'ok') return false
-    return (await this.databases.partitionCount(brokerId)) === (body['partitions'] as unknown[]).length
+    const ends = await this.databases.ends(brokerId)
+    const partitions = body['partitions'] as BrokerStatus['partitions']
+    return partitions.every(({ name, materialised }) => (ends.get(name) ?? -1) >= materialised)
   }
 
   /** The broker has lost nothing of its log, or knows again what it may have forgotten. */
@@ -233,6 +251,49 @@ export class ChaosCluster {
     return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines)
   }
 
+  /** One more broker, which takes its share of the partitions; it is tried until the cluster has taken it. */
+  async addBroker(limitMs: number): Promise<AddedBroker> {
+    const extra = await ExtraBroker.start(this.#cluster)
+    this.#extras.add(extra)
+    const api = new Api(...this.#ports)
+    try {
+      let id: number | undefined
+      await until(
+        async () => {
+          await api.post('/broker', { port: extra.port })
+          const rows = (await api.must('GET', '/brokers'))['brokers'] as readonly BrokerRow[]
+          id = rows.find(({ port }) => port === extra.port)?.broker_id
+          return id !== undefined
+        },
+        limitMs,
+        () => 'the broker is not added',
+      )
+      return { id: id!, extra }
+    } finally {
+      api.close()
+    }
+  }
+
+  /** Everything that the broker has goes to others, and then it goes itself. */
+  async removeBroker({ id, extra }: AddedBroker, limitMs: number): Promise<void> {
+    const api = new Api(...this.#ports)
+    try {
+      await until(
+        async () => {
+          await api.raw('DELETE', `/broker/${id}`, undefined)
+          const rows = (await api.must('GET', '/brokers'))['brokers'] as readonly BrokerRow[]
+          return rows.every(({ broker_id }) => broker_id !== id)
+        },
+        limitMs,
+        () => `broker ${id} is not removed`,
+      )
+    } finally {
+      api.close()
+    }
+    this.#extras.delete(extra)
+    await extra.stop()
+  }
+
   /** Ends everything; the data goes unless it is to be looked at. */
   async destroy(): Promise<void> {
     for (const id of this.brokerIds) {
@@ -240,6 +301,7 @@ export class ChaosCluster {
       this.signal('broker', id, 'SIGCONT')
     }
     this.links.openAll()
+    await Promise.all(Array.from(this.#extras, (extra) => extra.stop()))
     await this.#cluster.down()
     await this.disk?.close()
     await this.#cluster.destroy()

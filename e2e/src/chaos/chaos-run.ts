@@ -2,7 +2,7 @@ import { delay, messageOf, SeededRandom } from '@sluice/foundation'
 import { ChaosCluster, COPIES } from './chaos-cluster.js'
 import { checkEverything } from './check-everything.js'
 import { awaitConvergence, awaitMetadata, drain } from './drain.js'
-import { ALL_FAULT_KINDS, type FaultKind, faultText, parseFaultKinds } from './fault.js'
+import { ALL_FAULT_KINDS, factsOf, type Fault, type FaultKind, faultText, parseFaultKinds } from './fault.js'
 import { FaultWorker } from './fault-worker.js'
 import type { Violation } from './history.js'
 import type { FaultSpan } from './produce-gap.js'
@@ -104,7 +104,9 @@ export class ChaosRun {
       const name = faults.map(faultText).join(' + ')
       this.#say(`${name} for ${(holdMs / 1000).toFixed(1)} s`)
       const fromMs = performance.now()
-      const heals = await Promise.all(faults.map((fault) => worker.apply(fault)))
+      // A broker is drained last: that needs the others.
+      const inOrder = faults.toSorted((a, b) => Number(isMembership(a)) - Number(isMembership(b)))
+      const heals = await Promise.all(inOrder.map((fault) => worker.apply(fault)))
       await delay(holdMs, this.#stop)
       const healedMs = performance.now()
       for (const heal of heals)
@@ -150,4 +152,8 @@ export class ChaosRun {
     this.#notes.push(text)
     this.#say(text)
   }
+}
+
+function isMembership({ kind }: Fault): boolean {
+  return factsOf(kind).family === 'membership'
 }

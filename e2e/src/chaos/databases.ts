@@ -1,5 +1,7 @@
-import { chmod } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { chmod, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import pg from 'pg'
 import { type PostgresServer, startPostgres } from '@sluice/postgres'
 
@@ -43,7 +45,7 @@ export class Databases {
   async startOne(brokerId: number): Promise<void> {
     const port = this.#ports.get(brokerId)
     const server = await startPostgres({
-      dataDirectory: path.join(this.#directory, `postgres-${brokerId}`),
+      dataDirectory: this.#dataDirectory(brokerId),
       durable: true,
       ...(port === undefined ? {} : { port }),
     })
@@ -83,13 +85,32 @@ export class Databases {
     }
   }
 
-  /** Partitions of which the broker's database has anything; −1 when it has no tables. */
-  async partitionCount(brokerId: number): Promise<number> {
+  /** A copy of a broker's whole server, of now. */
+  async backUp(brokerId: number): Promise<void> {
+    await this.#whileDown(brokerId, async (data, backup) => {
+      await rm(backup, { recursive: true, force: true })
+      await copy(data, backup)
+    })
+  }
+
+  /** The server is as it was when it was backed up: the broker goes on with it as it is. */
+  async restore(brokerId: number): Promise<void> {
+    await this.#whileDown(brokerId, async (data, backup) => {
+      await rm(data, { recursive: true })
+      await copy(backup, data)
+    })
+  }
+
+  /** By name, the end of each partition that the broker's database has anything of; none when it has no tables. */
+  async ends(brokerId: number): Promise<ReadonlyMap<string, number>> {
     try {
-      const rows = await this.#query(brokerId, 'SELECT count(*) AS count FROM partition_state')
-      return Number(rows[0]!['count'])
+      const rows = await this.#query(
+        brokerId,
+        `SELECT topic || '.' || number AS partition, next_offset FROM partition_state`,
+      )
+      return new Map(rows.map((row) => [String(row['partition']), Number(row['next_offset'])]))
     } catch {
-      return -1
+      return new Map()
     }
   }
 
@@ -107,9 +128,28 @@ export class Databases {
     }
   }
 
+  async #whileDown(brokerId: number, run: (data: string, backup: string) => Promise<void>): Promise<void> {
+    await this.stopOne(brokerId)
+    try {
+      const data = this.#dataDirectory(brokerId)
+      await run(data, `${data}.backup`)
+    } finally {
+      await this.startOne(brokerId)
+    }
+  }
+
+  #dataDirectory(brokerId: number): string {
+    return path.join(this.#directory, `postgres-${brokerId}`)
+  }
+
   #server(brokerId: number): PostgresServer {
     const server = this.#servers.get(brokerId)
     if (server === undefined) throw new Error(`broker ${brokerId} has no PostgreSQL server`)
     return server
   }
+}
+
+/** With owners and modes, which the server insists on. */
+async function copy(from: string, to: string): Promise<void> {
+  await promisify(execFile)('cp', ['-a', from, to])
 }

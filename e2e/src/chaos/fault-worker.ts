@@ -1,6 +1,6 @@
 import { messageOf, SeededRandom } from '@sluice/foundation'
 import { until } from '../local-cluster.js'
-import { type ChaosCluster, COPIES, FRONT_KINDS } from './chaos-cluster.js'
+import { type ChaosCluster, COPIES, FRONT_KINDS, MANAGERS } from './chaos-cluster.js'
 import type { Fault } from './fault.js'
 import type { LinkState } from './link-proxy.js'
 
@@ -14,6 +14,7 @@ const LOSSY: LinkState = { kind: 'lossy', stallShare: 0.05, stallMs: 250, breakS
 const RESTART_LIMIT_MS = 60_000
 const LOG_LIMIT_MS = 180_000
 const DATABASE_LIMIT_MS = 180_000
+const MEMBERSHIP_LIMIT_MS = 300_000
 const COPY_IDS = Array.from({ length: COPIES }, (_, i) => i + 1)
 const HOUR_MS = 3_600_000
 const LEAP_MS = 60_000
@@ -83,6 +84,16 @@ export class FaultWorker {
         return this.#startDatabases(targets)
       case 'postgres-emptied':
         return this.#empty(targets)
+      case 'postgres-restored':
+        return this.#restoreDatabase(targets[0]!)
+      case 'broker-comes-and-goes':
+        return this.#addBroker()
+      case 'cut-write-manager':
+        return this.#cutManagers([`write-manager-${targets[0]!}`], cluster.brokerIds)
+      case 'cut-read-manager':
+        return this.#cutManagers([`read-manager-${targets[0]!}`], cluster.brokerIds)
+      case 'cut-managers':
+        return this.#cutManagers(MANAGERS, targets)
       case 'cut-both':
       case 'cut-half':
         return this.#cut(targets, { outgoing: true, incoming: true })
@@ -174,16 +185,53 @@ export class FaultWorker {
 
   /** The broker has to notice by itself. Another one may lose its database only when this one is whole again. */
   async #empty(ids: readonly number[]): Promise<Heal> {
-    const cluster = this.#cluster
-    await Promise.all(ids.map((id) => cluster.databases.emptyOne(id)))
+    await Promise.all(ids.map((id) => this.#cluster.databases.emptyOne(id)))
     return async () => {
-      for (const id of ids)
-        await until(
-          () => cluster.hasWholeDatabase(id),
-          DATABASE_LIMIT_MS,
-          () => `the database of broker ${id} is not made whole`,
-        )
+      for (const id of ids) await this.#untilWhole(id)
     }
+  }
+
+  /** Backed up when the fault begins, restored when it ends: the broker goes on with it, and has to notice. */
+  async #restoreDatabase(id: number): Promise<Heal> {
+    const { databases } = this.#cluster
+    await databases.backUp(id)
+    return async () => {
+      await databases.restore(id)
+      await this.#untilWhole(id)
+    }
+  }
+
+  async #untilWhole(id: number): Promise<void> {
+    await until(
+      () => this.#cluster.hasWholeDatabase(id),
+      DATABASE_LIMIT_MS,
+      () => `the database of broker ${id} is not made whole`,
+    )
+  }
+
+  /** Beside another fault it may be added only when that one is over, and it is drained then. */
+  #addBroker(): Promise<Heal> {
+    const cluster = this.#cluster
+    const adding = cluster.addBroker(MEMBERSHIP_LIMIT_MS)
+    adding.catch(() => undefined)
+    return Promise.resolve(async () => {
+      const added = await adding
+      this.#note(`broker ${added.id} has come, and goes`)
+      await cluster.removeBroker(added, MEMBERSHIP_LIMIT_MS)
+    })
+  }
+
+  #cutManagers(managers: readonly string[], brokerIds: readonly number[]): Promise<Heal> {
+    const { links } = this.#cluster
+    for (const manager of managers)
+      for (const id of brokerIds) {
+        links.set(manager, id, CUT)
+        links.set(id, manager, CUT)
+      }
+    return Promise.resolve(() => {
+      links.openAll()
+      return Promise.resolve()
+    })
   }
 
   #cut(

@@ -1,5 +1,5 @@
 /** What a fault breaks. Faults of one family never run together: the second would undo or hide the first. */
-export type FaultFamily = 'broker' | 'manager' | 'database' | 'link' | 'disk' | 'log' | 'clock'
+export type FaultFamily = 'broker' | 'manager' | 'database' | 'link' | 'disk' | 'log' | 'clock' | 'membership'
 
 /** How many brokers a fault takes. A minority may always be lost, a majority never without refusals. */
 export type FaultScope = 'one' | 'minority' | 'majority' | 'all'
@@ -38,6 +38,11 @@ const FAULT_KINDS = {
   'postgres-kill': { family: 'database', scope: 'one', does: 'kill -9 of a broker’s PostgreSQL' },
   'postgres-stop-all': { family: 'database', scope: 'all', does: 'PostgreSQL of every broker stopped' },
   'postgres-emptied': { family: 'database', scope: 'one', does: 'everything in a broker’s database is gone' },
+  'postgres-restored': {
+    family: 'database',
+    scope: 'one',
+    does: 'a broker’s database comes back from a backup that is some seconds old',
+  },
   'cut-both': { family: 'link', scope: 'one', does: 'a broker cut off from the others, both ways' },
   'cut-outgoing': { family: 'link', scope: 'one', does: 'the others do not hear a broker, it hears them' },
   'cut-incoming': { family: 'link', scope: 'one', does: 'a broker does not hear the others, they hear it' },
@@ -46,6 +51,9 @@ const FAULT_KINDS = {
     scope: 'minority',
     does: 'the minority and the majority cut from each other',
   },
+  'cut-write-manager': { family: 'link', does: 'a write manager cut off from all brokers' },
+  'cut-read-manager': { family: 'link', does: 'a read manager cut off from all brokers' },
+  'cut-managers': { family: 'link', scope: 'one', does: 'all managers cut off from one broker' },
   'link-delay': { family: 'link', scope: 'all', does: 'every link between brokers 60 ms slower' },
   'link-loss': { family: 'link', scope: 'all', does: 'links between brokers stall and break at random' },
   'disk-full': { family: 'disk', does: 'no space left for one broker' },
@@ -56,6 +64,10 @@ const FAULT_KINDS = {
     family: 'clock',
     scope: 'one',
     does: 'the monotonic clock of a broker a minute ahead, as after its machine was suspended',
+  },
+  'broker-comes-and-goes': {
+    family: 'membership',
+    does: 'a broker is added, and then drained and removed',
   },
   'log-flipped': { family: 'log', scope: 'one', does: 'a bit of a stopped broker’s log flipped' },
 } as const satisfies Record<string, FaultKindFacts>

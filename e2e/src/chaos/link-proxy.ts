@@ -1,7 +1,10 @@
 import net from 'node:net'
 import { delay, type Random } from '@sluice/foundation'
 
-/** What happens to bytes on their way from one broker to another. */
+/** A broker by its id, a manager by its name. */
+export type LinkEnd = number | string
+
+/** What happens to bytes on their way from one process to another. */
 export type LinkState =
   | { readonly kind: 'open' }
   /** Nothing arrives; what is under way arrives when the link is open again, as TCP has it. */
@@ -19,8 +22,8 @@ const OPEN: LinkState = { kind: 'open' }
 const RECHECK_MS = 20
 
 /**
- * Stands between the brokers: each ordered pair has a listener of its own, so that bytes from one to the
- * other can be held, slowed or lost without touching those that come back.
+ * Stands between the brokers, and between managers and brokers: each ordered pair has a listener of its own,
+ * so that bytes from one to the other can be held, slowed or lost without touching those that come back.
  */
 export class LinkProxy {
   readonly #servers: net.Server[] = []
@@ -35,14 +38,19 @@ export class LinkProxy {
     this.#portOf = portOf
   }
 
-  /** @param portOf where a broker really listens; undefined while it is not known */
+  /**
+   * @param portOf where a broker really listens; undefined while it is not known
+   * @param managers who connect to brokers too
+   */
   static async open(
     brokerIds: readonly number[],
     random: Random,
     portOf: (brokerId: number) => number | undefined,
+    managers: readonly string[] = [],
   ): Promise<LinkProxy> {
     const proxy = new LinkProxy(random, portOf)
-    for (const from of brokerIds) for (const to of brokerIds) if (from !== to) await proxy.#listen(from, to)
+    for (const from of [...managers, ...brokerIds])
+      for (const to of brokerIds) if (from !== to) await proxy.#listen(from, to)
     return proxy
   }
 
@@ -51,8 +59,8 @@ export class LinkProxy {
     return Array.from(this.#ports, ([link, port]) => `${link}=${port}`).join(',')
   }
 
-  /** For bytes from one broker to another; what comes back is the other pair. */
-  set(from: number, to: number, state: LinkState): void {
+  /** For bytes from one end to another; what comes back is the other pair. */
+  set(from: LinkEnd, to: LinkEnd, state: LinkState): void {
     this.#states.set(name(from, to), state)
   }
 
@@ -66,7 +74,7 @@ export class LinkProxy {
     await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))))
   }
 
-  async #listen(from: number, to: number): Promise<void> {
+  async #listen(from: LinkEnd, to: number): Promise<void> {
     const server = net.createServer({ allowHalfOpen: false }, (near) => this.#accept(near, from, to))
     this.#servers.push(server)
     await new Promise<void>((resolve, reject) => {
@@ -76,7 +84,7 @@ export class LinkProxy {
     this.#ports.set(name(from, to), (server.address() as net.AddressInfo).port)
   }
 
-  #accept(near: net.Socket, from: number, to: number): void {
+  #accept(near: net.Socket, from: LinkEnd, to: number): void {
     const port = this.#portOf(to)
     if (port === undefined) {
       near.destroy()
@@ -127,7 +135,7 @@ export class LinkProxy {
   }
 }
 
-function name(from: number, to: number): string {
+function name(from: LinkEnd, to: LinkEnd): string {
   return `${from}>${to}`
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { register } from 'node:module'
 import net from 'node:net'
@@ -10,14 +10,18 @@ import { mutantById } from './mutants.js'
 import { SyncJournal } from './sync-journal.js'
 
 /**
- * Loaded with `--import` into every process of a cluster under test; acts in its brokers only. It holds a
- * broker back while its gate is shut, sends its connections to other brokers through the proxy, notes
- * which bytes are not synced, shifts its clocks, and puts a re-injected bug in place of the code.
+ * Loaded with `--import` into every process of a cluster under test. It sends connections of brokers and
+ * managers to brokers through the proxy. In brokers it also holds them back while their gate is shut, notes which
+ * bytes are not synced, shifts their clocks, and puts a re-injected bug in place of the code.
  */
 const GATE_POLL_MS = 20
 
-const brokerName = process.argv.find((word) => /^--name=broker-\d+$/.test(word))?.slice('--name='.length)
-if (brokerName !== undefined) await prepare(brokerName)
+const processName =
+  process.argv
+    .find((word) => /^--name=(broker|read-manager|write-manager)-\d+$/.test(word))
+    ?.slice('--name='.length) ?? ''
+if (processName.startsWith('broker-')) await prepare(processName)
+else if (processName !== '') redirectLinks(processName)
 
 async function prepare(name: string): Promise<void> {
   const directory = process.env['CHAOS_DIRECTORY'] ?? ''
@@ -63,12 +67,10 @@ function redirectLinks(self: string): void {
     const [link, port] = entry.split('=')
     if (link !== undefined && port !== undefined) proxied.set(link, Number(port))
   }
-  /** Where to connect instead, by the port of the broker that is meant. */
-  const ports = new Map<number, number>()
-  for (const entry of (process.env['SLUICE_BOOTSTRAP_BROKERS'] ?? '').split(',')) {
-    const match = /^(\d+)=.*:(\d+)$/.exec(entry)
-    const instead = match === null ? undefined : proxied.get(`${self}>${match[1]!}`)
-    if (match !== null && instead !== undefined) ports.set(Number(match[2]), instead)
+  const directory = process.env['CHAOS_DIRECTORY'] ?? ''
+  const insteadOf = (port: number): number | undefined => {
+    const broker = brokerAt(directory, port)
+    return broker === undefined ? undefined : proxied.get(`${self}>${broker}`)
   }
   const prototype = net.Socket.prototype as { connect: (...parameters: unknown[]) => net.Socket }
   const { connect } = prototype
@@ -76,10 +78,19 @@ function redirectLinks(self: string): void {
     // Called by `net.connect` with one array, which holds the options in front and a mark of its own.
     const [first] = parameters
     const options = (Array.isArray(first) ? (first as unknown[])[0] : first) as { port?: unknown } | undefined
-    const instead = ports.get(Number(options?.port))
+    const instead = insteadOf(Number(options?.port))
     if (options === undefined || instead === undefined) return connect.apply(this, parameters)
     if (Array.isArray(first)) first[0] = { ...options, port: instead }
     else parameters[0] = { ...options, port: instead }
     return connect.apply(this, parameters)
   }
+}
+
+/** The broker that said that it listens there. */
+function brokerAt(directory: string, port: number): string | undefined {
+  for (const file of readdirSync(directory)) {
+    const id = /^broker-(\d+)\.port$/.exec(file)?.[1]
+    if (id !== undefined && Number(readFileSync(path.join(directory, file), 'utf8')) === port) return id
+  }
+  return undefined
 }

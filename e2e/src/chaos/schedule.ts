@@ -32,6 +32,8 @@ const HOLD_MS: Readonly<Record<FaultFamily, readonly [least: number, spread: num
   // The others must have elected, and caught up, while the damaged one is away: else a majority is damaged.
   log: [6000, 2000],
   clock: [2000, 3000],
+  // Long enough for some partitions to move to the broker that came.
+  membership: [5000, 4000],
 }
 
 /**
@@ -100,7 +102,7 @@ function planFault(kind: FaultKind, { random, brokerCount, copies }: ScheduleOpt
   if (kind === 'rolling-restart') return { kind, targets: brokers, seed }
   // The only broker whose directory lies on a file system of a size of its own.
   if (kind === 'disk-full') return { kind, targets: [brokerCount], seed }
-  if (kind === 'kill-front') return { kind, targets: [], seed }
+  if (kind === 'kill-front' || kind === 'broker-comes-and-goes') return { kind, targets: [], seed }
   return { kind, targets: [1 + random.below(copies)], seed }
 }
 

@@ -7,8 +7,18 @@ import { checkLosses } from '../src/chaos/check-losses.js'
 import { checkMetadata } from '../src/chaos/check-metadata.js'
 import { checkOrder } from '../src/chaos/check-order.js'
 import { checkReplicas } from '../src/chaos/check-replicas.js'
+import { checkRetention } from '../src/chaos/check-retention.js'
 import type { Violation } from '../src/chaos/history.js'
-import { acknowledged, consumer, contents, delivered, registration, sent, stored } from './chaos-messages.js'
+import {
+  acknowledged,
+  consumer,
+  contents,
+  delivered,
+  registration,
+  sent,
+  stored,
+  trimmed,
+} from './chaos-messages.js'
 
 const THREE = [sent(0), sent(1), sent(2)]
 const STORED = stored('a#0', 'a#1', 'a#2')
@@ -33,6 +43,7 @@ test('a run in which everything was kept has no violation', () => {
       ],
       registrations: [registration(1)],
       wrongAnswers: [],
+      kept: new Map(),
     },
     contents(STORED),
     3,
@@ -42,7 +53,7 @@ test('a run in which everything was kept has no violation', () => {
 
 test('a correct call that is refused for good is a violation', () => {
   const wrongAnswers = [{ call: 'produce of a#0', status: 500, body: '{}', atMs: 1 }]
-  const history = { sent: THREE, consumers: [], registrations: [], wrongAnswers }
+  const history = { sent: THREE, consumers: [], registrations: [], wrongAnswers, kept: new Map() }
   expect(checks(checkEverything(history, contents(STORED), 3))).toEqual(['wrong-answer'])
 })
 
@@ -60,7 +71,7 @@ describe('losses', () => {
 
   test('one replica that lacks a message is enough', () => {
     const [whole] = contents(STORED).replicas
-    const short = { brokerId: 3, partitions: new Map([['t.1', stored('a#0', 'a#1')]]) }
+    const short = { brokerId: 3, partitions: new Map([['t.1', stored('a#0', 'a#1')]]), starts: new Map() }
     const violations = checkLosses(THREE, contents(STORED, { replicas: [whole!, short] }))
     expect(violations).toHaveLength(1)
     expect(violations[0]!.detail).toContain('t.1 on broker 3: 1 of 3')
@@ -125,7 +136,11 @@ describe('replicas', () => {
 
   test('replicas that hold different messages', () => {
     const [one, two] = contents(STORED).replicas
-    const other = { brokerId: 3, partitions: new Map([['t.1', stored('a#0', 'b#1', 'a#2')]]) }
+    const other = {
+      brokerId: 3,
+      partitions: new Map([['t.1', stored('a#0', 'b#1', 'a#2')]]),
+      starts: new Map(),
+    }
     const [violation] = checkReplicas(contents(STORED, { replicas: [one!, two!, other] }), 3)
     expect(violation).toMatchObject({ check: 'replicas-differ' })
     expect(violation!.detail).toContain('broker 1 and broker 3 differ from position 1 on')
@@ -165,7 +180,8 @@ describe('consumers', () => {
   const check = (
     ack: 'auto' | 'manual',
     ...events: readonly ReturnType<typeof delivered>[]
-  ): readonly string[] => checks(checkConsumers([consumer(ack, events)], contents(STORED)))
+  ): readonly string[] =>
+    checks(checkConsumers({ consumers: [consumer(ack, events)], sent: THREE }, contents(STORED)))
 
   test('a position that goes back', () => {
     expect(check('auto', delivered(0), delivered(1), delivered(1), delivered(2))).toEqual([
@@ -189,6 +205,66 @@ describe('consumers', () => {
 
   test('another message than the one that is stored there', () => {
     expect(check('auto', delivered(0), delivered(1, 'b#1'), delivered(2))).toEqual(['consumer-wrong-message'])
+  })
+})
+
+describe('a topic that does not keep everything', () => {
+  const kept = new Map([['t', 2]])
+  const told = (count: number) => ({ kind: 'skipped', partition: 't.1', count }) as const
+  const follow = (
+    change: Partial<ReturnType<typeof consumer>>,
+    ack: 'auto' | 'manual',
+    ...events: Parameters<typeof consumer>[1]
+  ): readonly string[] =>
+    checks(
+      checkConsumers(
+        { consumers: [{ ...consumer(ack, events), ...change }], sent: THREE },
+        trimmed(1, STORED),
+      ),
+    )
+
+  test('what is before the start of the log is not lost, and offsets go on from there', () => {
+    const left = trimmed(1, STORED)
+    expect(checkLosses(THREE, left)).toEqual([])
+    expect(checkReplicas(left, 3)).toEqual([])
+    expect(checkRetention(kept, left)).toEqual([])
+  })
+
+  test('a message at or behind the start is lost when it is missing', () => {
+    expect(checks(checkLosses(THREE, trimmed(1, stored('a#0', 'a#1'))))).toContain('lost')
+    expect(checks(checkReplicas(trimmed(0, STORED.slice(1)), 3))).toContain('offsets')
+  })
+
+  test('a log may not start later than the topic says, nor where it keeps everything, nor at different offsets', () => {
+    expect(checks(checkRetention(kept, trimmed(2, STORED)))).toContain('deleted-too-much')
+    expect(checks(checkRetention(new Map(), trimmed(1, STORED)))).toContain('deleted-too-much')
+    const { replicas, ...others } = trimmed(1, STORED)
+    const late = { ...replicas[2]!, starts: new Map([['t.1', 0]]) }
+    expect(checks(checkRetention(kept, { ...others, replicas: [...replicas.slice(0, 2), late] }))).toEqual([
+      'log-start',
+    ])
+  })
+
+  test('who had read everything before it was deleted saw every message', () => {
+    expect(follow({}, 'auto', delivered(0), delivered(1), delivered(2))).toEqual([])
+    expect(follow({}, 'auto', delivered(0, 'b#0'), delivered(1), delivered(2))).toEqual([
+      'consumer-wrong-message',
+    ])
+  })
+
+  test('who is overtaken is told by how much, no more and no less', () => {
+    expect(follow({}, 'auto', told(1), delivered(1), delivered(2))).toEqual([])
+    expect(
+      follow({}, 'manual', told(1), delivered(1), told(1), delivered(1), delivered(2), acknowledged(2)),
+    ).toEqual([])
+    expect(follow({}, 'auto', delivered(1), delivered(2))).toEqual(['consumer-skipped'])
+    expect(follow({}, 'auto', told(2), delivered(2))).toEqual(['consumer-skipped'])
+  })
+
+  test('who wants an error instead ends with it, and the next one begins where the log does', () => {
+    expect(follow({ isRefused: true }, 'auto', delivered(0))).toEqual([])
+    expect(follow({ isLate: true }, 'auto', delivered(1), delivered(2))).toEqual([])
+    expect(follow({ isLate: true }, 'auto', delivered(1))).toEqual(['consumer-skipped'])
   })
 })
 

@@ -31,7 +31,7 @@ export function stored(...values: readonly string[]): readonly StoredMessage[] {
 export function contents(messages: readonly StoredMessage[], change: Partial<Contents> = {}): Contents {
   const partitions = new Map([['t.1', messages]])
   return {
-    replicas: [1, 2, 3].map((brokerId) => ({ brokerId, partitions })),
+    replicas: [1, 2, 3].map((brokerId) => ({ brokerId, partitions, starts: new Map() })),
     read: partitions,
     metadata: [1, 2, 3].map((brokerId) => ({
       brokerId,
@@ -45,7 +45,7 @@ export function contents(messages: readonly StoredMessage[], change: Partial<Con
 }
 
 export function consumer(ack: ConsumerHistory['ack'], events: readonly ConsumerEvent[]): ConsumerHistory {
-  return { name: 'c', topic: 't', ack, events: [...events] }
+  return { name: 'c', topic: 't', ack, isLate: false, events: [...events], isRefused: false }
 }
 
 export function delivered(offset: number, value = `a#${offset}`): ConsumerEvent {
@@ -65,5 +65,15 @@ export function registration(id: number, change: Partial<Registration> = {}): Re
     endedMs: id * 10 + 5,
     outcome: 'acknowledged',
     ...change,
+  }
+}
+
+/** Of `t.1` what is before `start` is deleted, on every broker. */
+export function trimmed(start: number, messages: readonly StoredMessage[]): Contents {
+  const left = messages.filter(({ offset }) => offset >= start)
+  const { replicas, ...others } = contents(left)
+  return {
+    ...others,
+    replicas: replicas.map((replica) => ({ ...replica, starts: new Map([['t.1', start]]) })),
   }
 }

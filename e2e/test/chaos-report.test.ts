@@ -18,6 +18,7 @@ const RESULT: RunResult = {
     consumers: [],
     registrations: [],
     wrongAnswers: [],
+    kept: new Map(),
   },
   violations: [],
   notes: ['broker 2 refuses its log'],

@@ -41,6 +41,7 @@ export interface BrokerStatus {
   readonly partitions: readonly {
     readonly name: string
     readonly role: string
+    readonly start: number
     readonly end: number
     readonly materialised: number
   }[]
@@ -54,6 +55,7 @@ export const FRONT_KINDS = ['write-manager', 'read-manager', 'load-balancer'] as
 export const MANAGERS = ['write-manager', 'read-manager'].flatMap((kind) =>
   Array.from({ length: COPIES }, (_, i) => `${kind}-${i + 1}`),
 )
+export const RETENTION_CHECK_MS = 500
 const GONE_LIMIT_MS = 60_000
 const SMALL_DISK_LIMIT_MS = 180_000
 
@@ -103,6 +105,7 @@ export class ChaosCluster {
         // Brokers wait at their gates, or for databases that are down, as long as a fault holds.
         SLUICE_START_TIMEOUT_MS: '600000',
         SLUICE_PARTITION_MESSAGES_MAX: '3000',
+        BROKER_RETENTION_CHECK_MS: String(RETENTION_CHECK_MS),
         // Small ones, so that short runs fill, change and free them.
         BROKER_LOG_SEGMENT_BYTES: String(1024 * 1024),
         ...(options.isBare === true ? {} : { NODE_OPTIONS: `--import=${PRELOAD.href}` }),
@@ -233,9 +236,9 @@ export class ChaosCluster {
     const target = this.process('broker', brokerId)
     const body = target === undefined ? undefined : await this.#ask(target.port, '/status')
     if (body?.['database'] !== 'ok') return false
-    const ends = await this.databases.ends(brokerId)
+    const ranges = await this.databases.ranges(brokerId)
     const partitions = body['partitions'] as BrokerStatus['partitions']
-    return partitions.every(({ name, materialised }) => (ends.get(name) ?? -1) >= materialised)
+    return partitions.every(({ name, materialised }) => (ranges.get(name)?.end ?? -1) >= materialised)
   }
 
   /** The broker has lost nothing of its log, or knows again what it may have forgotten. */

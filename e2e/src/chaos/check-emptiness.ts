@@ -47,6 +47,7 @@ function firstTooEarly(
   const next = new Map<string, number>()
   const partitions = [...ends].filter(([partition]) => topicOf(partition) === topic)
   for (const event of events) {
+    if (event.kind === 'skipped') continue
     if (event.kind !== 'empty') {
       next.set(event.partition, Math.max(next.get(event.partition) ?? 0, event.offset + 1))
       continue

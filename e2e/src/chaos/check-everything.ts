@@ -5,6 +5,7 @@ import { checkLosses } from './check-losses.js'
 import { checkMetadata } from './check-metadata.js'
 import { checkOrder } from './check-order.js'
 import { checkReplicas } from './check-replicas.js'
+import { checkRetention } from './check-retention.js'
 import { groupBy } from './grouping.js'
 import type { Contents, History, Violation, WrongAnswer } from './history.js'
 
@@ -19,7 +20,8 @@ export function checkEverything(
     ...checkCopies(history.sent, contents),
     ...checkReplicas(contents, replicationFactor),
     ...checkOrder(history.sent),
-    ...checkConsumers(history.consumers, contents),
+    ...checkRetention(history.kept, contents),
+    ...checkConsumers(history, contents),
     ...checkEmptiness(history.consumers, history.sent),
     ...checkMetadata(history.registrations, contents),
     ...wrongAnswers(history.wrongAnswers),

@@ -1,11 +1,13 @@
 import { groupBy } from './grouping.js'
-import type { Contents, SentMessage, StoredMessage, Violation } from './history.js'
+import { type Contents, logStartOf, type SentMessage, type StoredMessage, type Violation } from './history.js'
 
 /** Where in its partition an acknowledged message is missing, which tells what kind of bug lost it. */
 type LossPart = 'prefix' | 'middle' | 'suffix'
 
 interface Source {
   readonly name: string
+  /** What is before it was deleted as it should be, or another check says so. */
+  readonly start: number
   readonly partitions: ReadonlyMap<string, readonly StoredMessage[]>
 }
 
@@ -28,10 +30,12 @@ export function checkLosses(sent: readonly SentMessage[], contents: Contents): r
         check: 'lost',
         detail: `nobody holds ${partition}, where ${messages.length} messages were acknowledged`,
       })
-    for (const { name, partitions } of sources) {
+    for (const { name, start, partitions } of sources) {
       const stored = partitions.get(partition) ?? []
       const byOffset = new Map(stored.map(({ offset, value }) => [offset, value]))
-      const lost = messages.filter(({ message, place }) => byOffset.get(place.offset) !== message.value)
+      const lost = messages.filter(
+        ({ message, place }) => place.offset >= start && byOffset.get(place.offset) !== message.value,
+      )
       if (lost.length === 0) continue
       const counts = countParts(
         lost.map(({ place }) => place.offset),
@@ -52,11 +56,17 @@ export function checkLosses(sent: readonly SentMessage[], contents: Contents): r
   return violations
 }
 
-function sourcesOf(partition: string, { replicas, read }: Contents): readonly Source[] {
+function sourcesOf(partition: string, contents: Contents): readonly Source[] {
+  const { replicas, read } = contents
   const sources: Source[] = replicas
     .filter(({ partitions }) => partitions.has(partition))
-    .map(({ brokerId, partitions }) => ({ name: `broker ${brokerId}`, partitions }))
-  if (sources.length > 0) sources.push({ name: 'the API', partitions: read })
+    .map(({ brokerId, partitions, starts }) => ({
+      name: `broker ${brokerId}`,
+      start: starts.get(partition) ?? 0,
+      partitions,
+    }))
+  if (sources.length > 0)
+    sources.push({ name: 'the API', start: logStartOf(partition, contents), partitions: read })
   return sources
 }
 

@@ -1,13 +1,14 @@
-import type { Contents, StoredMessage, Violation } from './history.js'
+import { type Contents, logStartOf, type StoredMessage, type Violation } from './history.js'
 
-/** Offsets start at 0 and have no gaps, and every replica of a partition holds the same messages. */
+/** Offsets begin where the log starts and have no gaps, and every replica of a partition holds the same messages. */
 export function checkReplicas(contents: Contents, replicationFactor: number): readonly Violation[] {
   const violations: Violation[] = []
   const names = new Set(contents.replicas.flatMap(({ partitions }) => [...partitions.keys()]))
   for (const partition of names) {
-    const holders = contents.replicas.flatMap(({ brokerId, partitions }) => {
+    const holders = contents.replicas.flatMap(({ brokerId, partitions, starts }) => {
       const stored = partitions.get(partition)
-      return stored === undefined ? [] : [{ name: `broker ${brokerId}`, stored }]
+      const start = starts.get(partition) ?? 0
+      return stored === undefined ? [] : [{ name: `broker ${brokerId}`, stored, start }]
     })
     if (holders.length !== replicationFactor)
       violations.push({
@@ -15,8 +16,11 @@ export function checkReplicas(contents: Contents, replicationFactor: number): re
         detail: `${partition} is on ${holders.map(({ name }) => name).join(', ')}, not on ${replicationFactor} brokers`,
       })
     const read = contents.read.get(partition)
-    const all = read === undefined ? holders : [...holders, { name: 'the API', stored: read }]
-    for (const { name, stored } of all) violations.push(...checkDense(partition, name, stored))
+    const all =
+      read === undefined
+        ? holders
+        : [...holders, { name: 'the API', stored: read, start: logStartOf(partition, contents) }]
+    for (const one of all) violations.push(...checkDense(partition, one))
     const [first, ...others] = all
     for (const other of others) {
       const difference = firstDifference(first!.stored, other.stored)
@@ -30,13 +34,20 @@ export function checkReplicas(contents: Contents, replicationFactor: number): re
   return violations
 }
 
-function checkDense(partition: string, name: string, stored: readonly StoredMessage[]): readonly Violation[] {
-  const at = stored.findIndex(({ offset }, i) => offset !== i)
+function checkDense(
+  partition: string,
+  {
+    name,
+    stored,
+    start,
+  }: { readonly name: string; readonly stored: readonly StoredMessage[]; readonly start: number },
+): readonly Violation[] {
+  const at = stored.findIndex(({ offset }, i) => offset !== start + i)
   if (at < 0) return []
   return [
     {
       check: 'offsets',
-      detail: `${partition} on ${name}: offset ${stored[at]!.offset} is at position ${at}, after ${stored[at - 1]?.offset ?? 'nothing'}`,
+      detail: `${partition} on ${name}: offset ${stored[at]!.offset} is at position ${at} of a log that starts at ${start}, after ${stored[at - 1]?.offset ?? 'nothing'}`,
     },
   ]
 }

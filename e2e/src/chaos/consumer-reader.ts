@@ -9,6 +9,11 @@ export interface ReaderOptions {
   readonly topic: string
   readonly consumerId: number
   readonly ack: 'auto' | 'manual'
+  /** Told that messages were deleted before it read them, it ends instead of being given those behind. */
+  readonly isStrict?: boolean
+  readonly isLate?: boolean
+  /** Between two calls, so that it may be overtaken by what deletes messages. Milliseconds. */
+  readonly paceMs?: number
   readonly random: Random
   readonly onWrongAnswer: (answer: WrongAnswer) => void
 }
@@ -21,6 +26,12 @@ interface Delivered extends Place {
   readonly message: string
 }
 
+interface Answer {
+  readonly delivered: readonly Delivered[]
+  /** Messages that were deleted before they were read, by partition. */
+  readonly skipped: Readonly<Record<string, number>>
+}
+
 /** One reader of one consumer: repeats a call whose answer was lost with the same request id. */
 export class ConsumerReader {
   readonly history: ConsumerHistory
@@ -28,7 +39,14 @@ export class ConsumerReader {
 
   constructor(options: ReaderOptions) {
     this.#options = options
-    this.history = { name: options.name, topic: options.topic, ack: options.ack, events: [] }
+    this.history = {
+      name: options.name,
+      topic: options.topic,
+      ack: options.ack,
+      isLate: options.isLate ?? false,
+      events: [],
+      isRefused: false,
+    }
   }
 
   /**
@@ -39,19 +57,23 @@ export class ConsumerReader {
     while (!giveUp.aborted) {
       const mayEnd = drain.aborted
       const startedMs = performance.now()
-      const delivered = await this.#consume(giveUp)
-      if (delivered === undefined) return
+      const answer = await this.#consume(giveUp)
+      if (answer === undefined) return
+      const { delivered, skipped } = answer
+      for (const [partition, count] of Object.entries(skipped))
+        this.history.events.push({ kind: 'skipped', partition, count })
       const atMs = performance.now()
       for (const { partition, offset, message } of delivered)
         this.history.events.push({ kind: 'delivered', partition, offset, value: message, atMs })
       if (delivered.length === 0) this.history.events.push({ kind: 'empty', startedMs })
       if (this.#options.ack === 'manual') await this.#acknowledge(delivered, giveUp)
       if (delivered.length === 0 && mayEnd) return
+      await delay(this.#options.paceMs ?? 0, drain).catch(() => undefined)
     }
   }
 
   /** @returns undefined when it was given up, or refused for good */
-  async #consume(giveUp: AbortSignal): Promise<readonly Delivered[] | undefined> {
+  async #consume(giveUp: AbortSignal): Promise<Answer | undefined> {
     const { consumerId, topic, random } = this.#options
     const requestId = Array.from({ length: 4 }, () =>
       random
@@ -65,7 +87,11 @@ export class ConsumerReader {
       { 'x-request-id': requestId },
       giveUp,
     )
-    return body === undefined ? undefined : (body['messages'] as readonly Delivered[])
+    if (body === undefined) return undefined
+    return {
+      delivered: body['messages'] as readonly Delivered[],
+      skipped: (body['skipped'] ?? {}) as Answer['skipped'],
+    }
   }
 
   /** The last offset of each partition stands for those before it. */
@@ -85,10 +111,14 @@ export class ConsumerReader {
     headers: Readonly<Record<string, string>>,
     giveUp: AbortSignal,
   ): Promise<Record<string, unknown> | undefined> {
-    const { api, name, onWrongAnswer } = this.#options
+    const { api, name, isStrict, onWrongAnswer } = this.#options
     while (!giveUp.aborted) {
       const outcome = await attempt(api, path, call, headers)
       if (outcome.kind === 'success') return outcome.body
+      if (isStrict === true && outcome.answer?.body['code'] === 'OFFSET_OUT_OF_RANGE') {
+        this.history.isRefused = true
+        return undefined
+      }
       if (!outcome.retriable && outcome.answer !== undefined) {
         onWrongAnswer({
           call: `${path} of ${name}`,

@@ -101,14 +101,21 @@ export class Databases {
     })
   }
 
-  /** By name, the end of each partition that the broker's database has anything of; none when it has no tables. */
-  async ends(brokerId: number): Promise<ReadonlyMap<string, number>> {
+  /** By name, the partitions that the broker's database has anything of; none when it has no tables. */
+  async ranges(
+    brokerId: number,
+  ): Promise<ReadonlyMap<string, { readonly start: number; readonly end: number }>> {
     try {
       const rows = await this.#query(
         brokerId,
-        `SELECT topic || '.' || number AS partition, next_offset FROM partition_state`,
+        `SELECT topic || '.' || number AS partition, log_start, next_offset FROM partition_state`,
       )
-      return new Map(rows.map((row) => [String(row['partition']), Number(row['next_offset'])]))
+      return new Map(
+        rows.map((row) => [
+          String(row['partition']),
+          { start: Number(row['log_start']), end: Number(row['next_offset']) },
+        ]),
+      )
     } catch {
       return new Map()
     }

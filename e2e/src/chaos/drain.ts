@@ -1,10 +1,13 @@
+import { delay } from '@sluice/foundation'
 import pg from 'pg'
 import { Api } from '../api.js'
 import { until } from '../local-cluster.js'
-import type { ChaosCluster } from './chaos-cluster.js'
+import { type ChaosCluster, RETENTION_CHECK_MS } from './chaos-cluster.js'
 import { groupBy } from './grouping.js'
 import type { Contents, MetadataContents, ReplicaContents, StoredMessage, Violation } from './history.js'
 
+/** Some times as long as brokers wait between two looks at what topics keep. */
+const STEADY_MS = 2 * RETENTION_CHECK_MS
 const READ_MESSAGES_MAX = 1000
 /** Topics that the checks look at: the probe's is nobody's. */
 const PROBE_TOPIC = 'probe'
@@ -18,6 +21,10 @@ export async function awaitConvergence(
   try {
     await until(
       async () => {
+        open = await differences(cluster)
+        if (open.length > 0) return false
+        // What a topic does not keep may still be about to be deleted.
+        await delay(STEADY_MS)
         open = await differences(cluster)
         return open.length === 0
       },
@@ -38,12 +45,25 @@ async function differences(cluster: ChaosCluster): Promise<readonly string[]> {
   const replicas = statuses.flatMap((status) =>
     (status?.partitions ?? []).map((partition) => ({ broker: status!.brokerId, ...partition })),
   )
+  const ranges = new Map<number, Awaited<ReturnType<typeof cluster.databases.ranges>>>()
+  for (const id of cluster.brokerIds) ranges.set(id, await cluster.databases.ranges(id))
+  for (const { broker, name, start } of replicas) {
+    const stored = ranges.get(broker)?.get(name)
+    if (stored !== undefined && stored.start !== start)
+      found.push(`${name} on broker ${broker} starts at ${start}, stored ${stored.start}`)
+  }
   for (const [name, group] of groupBy(replicas, (replica) => replica.name)) {
     const ends = group.map(
-      ({ broker, end, materialised }) => `broker ${broker} ends at ${end}, stored ${materialised}`,
+      ({ broker, start, end, materialised }) =>
+        `broker ${broker} starts at ${start}, ends at ${end}, stored ${materialised}`,
     )
     const [first] = group
-    if (group.some(({ end, materialised }) => end !== first!.end || materialised !== end))
+    if (
+      group.some(
+        ({ start, end, materialised }) =>
+          start !== first!.start || end !== first!.end || materialised !== end,
+      )
+    )
       found.push(`${name}: ${ends.join(', ')}`)
     if (!group.some(({ role }) => role === 'leader')) found.push(`${name} has no leader`)
   }
@@ -74,7 +94,10 @@ export async function drain(cluster: ChaosCluster): Promise<Contents> {
   const replicas: ReplicaContents[] = []
   const metadata: MetadataContents[] = []
   for (const brokerId of cluster.brokerIds) {
-    replicas.push({ brokerId, partitions: await fromDatabase(cluster, brokerId, messagesIn) })
+    const partitions = await fromDatabase(cluster, brokerId, messagesIn)
+    const ranges = await cluster.databases.ranges(brokerId)
+    const starts = new Map(Array.from(ranges, ([name, { start }]) => [name, start]))
+    replicas.push({ brokerId, partitions, starts })
     metadata.push({ brokerId, ...(await fromDatabase(cluster, brokerId, metadataIn)) })
   }
   const api = new Api(...cluster.ports)

@@ -31,6 +31,8 @@ export interface Acknowledgement {
 /** What a consumer saw, in its order. */
 export type ConsumerEvent =
   | ({ readonly kind: 'delivered'; readonly value: string; readonly atMs: number } & Place)
+  /** So many messages before those that are delivered next were deleted, as the cluster has said. */
+  | { readonly kind: 'skipped'; readonly partition: string; readonly count: number }
   /** The position was moved behind this offset, and the cluster has said so. */
   | ({ readonly kind: 'acknowledged' } & Place)
   /** A call that began then was told that nothing is left. */
@@ -40,7 +42,11 @@ export interface ConsumerHistory {
   readonly name: string
   readonly topic: string
   readonly ack: 'auto' | 'manual'
+  /** It was registered when the oldest messages were deleted already. */
+  readonly isLate: boolean
   readonly events: ConsumerEvent[]
+  /** It was told that messages were deleted before it read them, and that was its end. */
+  isRefused: boolean
 }
 
 /** A call that changes the metadata. */
@@ -68,6 +74,8 @@ export interface History {
   readonly consumers: readonly ConsumerHistory[]
   readonly registrations: readonly Registration[]
   readonly wrongAnswers: readonly WrongAnswer[]
+  /** By topic: of how many messages at least each partition keeps the newest; topics that keep all are left out. */
+  readonly kept: ReadonlyMap<string, number>
 }
 
 export interface StoredMessage {
@@ -80,6 +88,8 @@ export interface ReplicaContents {
   readonly brokerId: number
   /** By the partition's name, in the order of the offsets. */
   readonly partitions: ReadonlyMap<string, readonly StoredMessage[]>
+  /** Where the log of each partition starts: 0, or what was before is deleted. */
+  readonly starts: ReadonlyMap<string, number>
 }
 
 /** The metadata as one broker's database shows it. */
@@ -104,4 +114,9 @@ export interface Contents {
 export interface Violation {
   readonly check: string
   readonly detail: string
+}
+
+/** Where a partition's log starts, by the replica that has deleted most; that they differ is another check's. */
+export function logStartOf(partition: string, { replicas }: Contents): number {
+  return Math.max(0, ...replicas.map(({ starts }) => starts.get(partition) ?? 0))
 }

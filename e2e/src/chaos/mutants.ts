@@ -205,6 +205,32 @@ export const MUTANTS: readonly Mutant[] = [
     caughtBy: LOSSES,
   },
   {
+    id: 'deletes-too-much',
+    bug: 'Half of what a topic keeps is deleted too.',
+    changes: [
+      {
+        file: 'libs/persistence/dist/retention-start.js',
+        find: 'await startByCount(db, { groupId, state, messages })',
+        replace: 'await startByCount(db, { groupId, state, messages: messages / 2 })',
+      },
+    ],
+    faults: ['kill-write-manager'],
+    caughtBy: ['deleted-too-much'],
+  },
+  {
+    id: 'believes-an-emptied-database',
+    bug: 'A database that lacks what the log was relieved of is taken as it is.',
+    changes: [
+      {
+        file: 'apps/broker/dist/database-recovery.js',
+        find: 'if (index < log.compactedIndex)',
+        replace: 'if (false)',
+      },
+    ],
+    faults: ['postgres-emptied', 'postgres-restored'],
+    caughtBy: [...LOSSES, ...STUCK],
+  },
+  {
     id: 'gives-ids-twice',
     bug: 'Two producers get the same id.',
     changes: [

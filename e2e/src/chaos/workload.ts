@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
-import type { Random } from '@sluice/foundation'
+import { delay, type Random } from '@sluice/foundation'
 import { Api } from '../api.js'
+import { attempt } from './call-outcome.js'
 import { ConsumerReader } from './consumer-reader.js'
 import type { Acknowledgement, History, WrongAnswer } from './history.js'
 import { ProducerLane } from './producer-lane.js'
@@ -13,10 +14,15 @@ const TOPICS = [
   { topic: 'audit', partitions: 2, lanes: 4, paceMs: 20 },
   { topic: 'alarms', partitions: 1, lanes: 1, paceMs: 250 },
 ] as const
+/** By count: an age would be at odds with clocks that jump. */
+const KEPT = { topic: 'trail', partitions: 1, lanes: 3, paceMs: 40, messages: 300 } as const
+/** Slower than the topic grows: what deletes messages overtakes it again and again. */
+const SLOW_PACE_MS = 3000
 /** The lane of this number sends batches. */
 const BATCH_LANE = 4
 const BATCH_MESSAGES = 8
 const BATCH_PACE_MS = 200
+const RETRY_MS = 200
 
 /** The clients of a run: all through both load balancers in turn, all remembering what they were told. */
 export class Workload {
@@ -58,15 +64,21 @@ export class Workload {
     const api = new Api(...ports)
     for (const { topic, partitions } of TOPICS)
       await api.must('POST', '/topics', { topic_name: topic, partitions })
+    await api.must('POST', '/topics', {
+      topic_name: KEPT.topic,
+      partitions: KEPT.partitions,
+      retention_messages: KEPT.messages,
+    })
     const workload = new Workload(api)
     await workload.#makeClients(random)
     workload.#producing = Promise.all([
       ...workload.#lanes.map((lane) => lane.run(workload.#stopProducing.signal, workload.#giveUp.signal)),
       workload.#registrar.run(workload.#stopProducing.signal),
     ])
-    workload.#reading = Promise.all(
-      workload.#readers.map((reader) => reader.run(workload.#drain.signal, workload.#giveUp.signal)),
-    )
+    workload.#reading = Promise.all([
+      ...workload.#readers.map((reader) => reader.run(workload.#drain.signal, workload.#giveUp.signal)),
+      workload.#readStrictly(random),
+    ])
     return workload
   }
 
@@ -95,6 +107,7 @@ export class Workload {
       consumers: this.#readers.map((reader) => reader.history),
       registrations: this.#registrar.registrations,
       wrongAnswers: this.#wrongAnswers,
+      kept: new Map([[KEPT.topic, KEPT.messages]]),
     }
   }
 
@@ -106,7 +119,7 @@ export class Workload {
   }
 
   async #makeClients(random: Random): Promise<void> {
-    for (const [number, { topic, lanes, paceMs }] of TOPICS.entries()) {
+    for (const [number, { topic, lanes, paceMs }] of [...TOPICS, KEPT].entries()) {
       const producerId = await this.#api.registerProducer(topic)
       for (let lane = 1; lane <= lanes; lane++) {
         const name = `${topic}-p${producerId}-l${lane}`
@@ -129,11 +142,39 @@ export class Workload {
             topic,
             consumerId: body['consumer_id'] as number,
             ack,
+            paceMs: topic === KEPT.topic ? SLOW_PACE_MS : 0,
             random,
             onWrongAnswer: (answer) => this.#wrongAnswers.push(answer),
           }),
         )
       }
+    }
+  }
+
+  /** A consumer that wants no gap: each time that it is told of one, another takes its place. */
+  async #readStrictly(random: Random): Promise<void> {
+    for (let number = 1; !this.#giveUp.signal.aborted; number++) {
+      const body = { topic_name: KEPT.topic, auto_offset_reset: 'none' }
+      const outcome = await attempt(this.#api, '/consumer/register', body)
+      if (outcome.kind !== 'success') {
+        await delay(RETRY_MS, this.#giveUp.signal).catch(() => undefined)
+        continue
+      }
+      const reader = new ConsumerReader({
+        api: this.#api,
+        name: `${KEPT.topic}-strict-${number}`,
+        topic: KEPT.topic,
+        consumerId: outcome.body['consumer_id'] as number,
+        ack: 'auto',
+        isStrict: true,
+        isLate: true,
+        paceMs: SLOW_PACE_MS,
+        random,
+        onWrongAnswer: (answer) => this.#wrongAnswers.push(answer),
+      })
+      this.#readers.push(reader)
+      await reader.run(this.#drain.signal, this.#giveUp.signal)
+      if (!reader.history.isRefused) return
     }
   }
 

@@ -140,7 +140,7 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: 'libs/persistence/dist/partition-store.js',
-        find: 'cursors: cursors.map((row)',
+        find: 'cursors: (cursors.get(state.group_id) ?? []).map((row)',
         replace: 'cursors: [].map((row)',
       },
     ],

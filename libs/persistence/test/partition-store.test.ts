@@ -305,25 +305,3 @@ describe('the view of messages', () => {
     expect(JSON.stringify(plan.rows)).not.toMatch(/substring|readable_text|convert_from/)
   })
 })
-
-test('many partitions are loaded a few at a time: none waits for a connection behind all the others', async () => {
-  const groupIds = Array.from({ length: 20 }, (_, i) => 1000 + i)
-  await materialise(...groupIds.map((groupId) => delta({ groupId, number: groupId })))
-  let active = 0
-  let most = 0
-  class Counting extends PartitionStore {
-    override async load(...parameters: Parameters<PartitionStore['load']>) {
-      most = Math.max(most, ++active)
-      try {
-        return await super.load(...parameters)
-      } finally {
-        active--
-      }
-    }
-  }
-  const found = await new Counting().loadAll(database.db, [...groupIds, 999_999])
-  expect([...found.keys()].sort()).toEqual(groupIds)
-  // Below the six connections of a broker, and no more than one after the other either.
-  expect(most).toBeGreaterThan(1)
-  expect(most).toBeLessThan(6)
-})

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { CLUSTER_PROTOCOL, decodeJson, encodeJson, errorBody, RpcMethod } from '@sluice/contracts'
 import { BrokerError, toBrokerId } from '@sluice/domain'
-import { Closers, entropy, messageOf, systemClock } from '@sluice/foundation'
+import { BUILD_VERSION, Closers, entropy, messageOf, systemClock } from '@sluice/foundation'
 import { FEATURES } from '@sluice/metadata'
 import { type Database, ensureDatabase, migrate, openDatabase } from '@sluice/persistence'
 import {
@@ -38,6 +38,8 @@ export class Broker implements Service {
   readonly #closers = new Closers()
   #identity: NodeIdentity
   #saving: Promise<void> = Promise.resolve()
+  /** Of the identity on disk. */
+  #savedLevel = 0
   #port = 0
   #database: Database | undefined
   #wal: Wal | undefined
@@ -109,6 +111,7 @@ export class Broker implements Service {
     this.#closers.add('snapshots', () => snapshots.close())
     this.#identity = { ...this.#identity, starts: this.#identity.starts + 1 }
     await saveIdentity(config.dataDirectory, this.#identity)
+    this.#savedLevel = this.#identity.featureLevel
     await this.#listen()
     if (this.#identity.clusterId !== '') await this.#takePlace()
     else this.#logger.info({ port: this.#port }, 'waiting to be added to a cluster: POST /broker')
@@ -170,6 +173,12 @@ export class Broker implements Service {
       random: entropy(),
       logger: this.#logger.child({ brokerId }),
       onFatal: this.#hooks.onFatal,
+      onFeatureLevel: (level) => {
+        if (level <= this.#identity.featureLevel) return
+        this.#identity = { ...this.#identity, featureLevel: level }
+        this.#save()
+      },
+      featureLevel: () => Math.max(this.#savedLevel, FEATURES.min),
       onBrokersChanged: (addresses) => {
         this.#identity = { ...this.#identity, brokers: addresses }
         this.#save()
@@ -236,6 +245,8 @@ export class Broker implements Service {
       protocol: CLUSTER_PROTOCOL,
       groups: this.#member?.replicas.size ?? 0,
       features: FEATURES,
+      version: BUILD_VERSION,
+      featureLevel: this.#savedLevel,
     }
   }
 
@@ -304,8 +315,12 @@ export class Broker implements Service {
 
   #save(): void {
     this.#saving = this.#saving
-      .then(() => saveIdentity(this.#config.dataDirectory, this.#identity))
-      .catch((err: unknown) => this.#logger.warn({ err }, 'the addresses of the brokers could not be noted'))
+      .then(async () => {
+        const identity = this.#identity
+        await saveIdentity(this.#config.dataDirectory, identity)
+        this.#savedLevel = identity.featureLevel
+      })
+      .catch((err: unknown) => this.#logger.warn({ err }, 'what the cluster is like could not be noted'))
   }
 
   #toFailure(error: unknown): BrokerError {

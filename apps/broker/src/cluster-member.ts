@@ -163,6 +163,7 @@ export class ClusterMember {
       limits: {
         unmaterialisedBytesMax: config.unmaterialisedBytesMax,
         recent: new RecentBudget(config.recentBytesMax),
+        featureLevel: parts.featureLevel,
       },
       owner: this.materialiser,
       snapshots: copies,
@@ -351,7 +352,8 @@ export class ClusterMember {
   /** @param changes undefined when anything may have changed */
   #metadataChanged(changes: readonly MetadataChanges[] | undefined): void {
     const { state } = this.#source
-    this.#checkFeatureLevel(state.settings.featureLevel)
+    // Before it is here, its settings are those of nobody.
+    if (state.clusterId !== '') this.#checkFeatureLevel(state.settings.featureLevel)
     this.#removeGone(changes)
     this.replicas.place(changes?.flatMap(({ partitions }) => partitions) ?? state.partitions())
     if (changes?.some(changesBrokers) === false) return
@@ -364,14 +366,15 @@ export class ClusterMember {
 
   /** It would not understand what the others write. */
   #checkFeatureLevel(level: number): void {
-    if (supports(FEATURES, level)) return
-    this.#parts.onFatal(
-      new BrokerError(
-        'UNSUPPORTED_VERSION',
-        `the cluster is at feature level ${level}, version ${BUILD_VERSION} runs in ${FEATURES.min} to ${FEATURES.max}: start a version that runs in it`,
-        { component: 'broker' },
-      ),
-    )
+    if (supports(FEATURES, level)) this.#parts.onFeatureLevel(level)
+    else
+      this.#parts.onFatal(
+        new BrokerError(
+          'UNSUPPORTED_VERSION',
+          `the cluster is at feature level ${level}, version ${BUILD_VERSION} runs in ${FEATURES.min} to ${FEATURES.max}: start a version that runs in it`,
+          { component: 'broker' },
+        ),
+      )
   }
 
   #removeGone(changes: readonly MetadataChanges[] | undefined): void {

@@ -29,5 +29,9 @@ export interface MemberParts {
   /** Aborted when the broker stops while it starts. */
   readonly signal: AbortSignal
   readonly onFatal: (error: Error) => void
+  /** Of the cluster, as soon as it is known; must be on disk before `featureLevel` gives it. */
+  readonly onFeatureLevel: (level: number) => void
+  /** Up to which this broker may write; only ever rises. */
+  readonly featureLevel: () => number
   readonly onBrokersChanged: (brokers: readonly BrokerAddress[]) => void
 }

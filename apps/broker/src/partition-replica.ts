@@ -11,9 +11,12 @@ import type { PartitionInfo } from '@sluice/metadata'
 import {
   type Applied,
   batchOf,
+  checkEntryLevel,
+  COMPACT_CURSORS_LEVEL,
   type CursorOperation,
   encodeAppend,
   encodeClose,
+  encodeCompactCursors,
   encodeCursors,
   encodeTrim,
   encodeVoid,
@@ -45,6 +48,8 @@ export interface ReplicaLimits {
   readonly unmaterialisedBytesMax: number
   /** For the recent batches of all replicas, which are kept for readers. */
   readonly recent: RecentBudget
+  /** Up to which entries may be written; it only ever rises. */
+  readonly featureLevel: () => number
 }
 
 /** What a replica tells its broker. */
@@ -278,7 +283,7 @@ export class PartitionReplica implements StateMachine {
   /** Moves a cursor; resolves with what the request was given, once that is committed. */
   async moveCursor(operation: CursorOperation): Promise<MoveOutcome> {
     const projection = this.projection()
-    const { index, decided } = this.#propose(encodeCursors([operation]))
+    const { index, decided } = this.#propose(this.#cursorEntry(operation))
     projection.moved(index, [operation])
     const applied = await decided
     invariant(applied.kind === 'cursors', 'a cursor operation is applied as one')
@@ -390,7 +395,13 @@ export class PartitionReplica implements StateMachine {
       this.#projection ??= new LeaderProjection(this.#state)
   }
 
+  #cursorEntry(operation: CursorOperation): Uint8Array {
+    const isCompact = this.#limits.featureLevel() >= COMPACT_CURSORS_LEVEL
+    return isCompact ? encodeCompactCursors([operation]) : encodeCursors([operation])
+  }
+
   #propose(command: Uint8Array): { readonly index: number; readonly decided: Promise<Applied> } {
+    checkEntryLevel(command, this.#limits.featureLevel())
     const outcome = this.group.propose([command])
     switch (outcome.kind) {
       case 'accepted':

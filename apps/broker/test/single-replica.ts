@@ -5,7 +5,7 @@ import path from 'node:path'
 import { encodeRecordBatch, type GroupId, type BrokerId, type TopicName } from '@sluice/domain'
 import { SeededRandom } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
-import type { PartitionInfo } from '@sluice/metadata'
+import { FEATURES, type PartitionInfo } from '@sluice/metadata'
 import { type PartitionDelta, RecentBudget } from '@sluice/partition'
 import { type Database, ensureDatabase, migrate, openDatabase, PartitionStore } from '@sluice/persistence'
 import { type NodeId, openWal, type RaftGroupId, RaftHost, type Wal } from '@sluice/raft'
@@ -34,7 +34,11 @@ interface Limits extends Omit<ReplicaLimits, 'recent'> {
   readonly recentBytesMax: number
 }
 
-export const LIMITS: Limits = { unmaterialisedBytesMax: 1_000_000, recentBytesMax: 1_000_000 }
+export const LIMITS: Limits = {
+  unmaterialisedBytesMax: 1_000_000,
+  recentBytesMax: 1_000_000,
+  featureLevel: () => FEATURES.max,
+}
 
 /** A partition of one replica over a real log and a real database, which can be closed and opened again. */
 export class SingleReplica {

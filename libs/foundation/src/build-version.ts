@@ -1,2 +1,2 @@
 /** Of this build, as its packages have it. What refuses another version names both. */
-export const BUILD_VERSION = '0.1.0'
+export const BUILD_VERSION = '0.2.0'

@@ -7,9 +7,9 @@ export interface FeatureRange {
 /**
  * The feature levels of this build. A cluster is at one level; what came with a higher one is refused until
  * every broker can do it and an operator has raised the level, so that until then a broker can go back to the
- * version before. Level 1 is the first version.
+ * version before. A build runs in the highest level of the version before, and in its own.
  */
-export const FEATURES: FeatureRange = { min: 1, max: 3 }
+export const FEATURES: FeatureRange = { min: 2, max: 3 }
 
 /** From here on snapshots of partitions may come without their batches, which brokers get from each other. */
 export const HEAD_SNAPSHOTS_LEVEL = 3

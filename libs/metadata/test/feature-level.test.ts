@@ -81,7 +81,7 @@ test('a broker that cannot run in the level of the cluster does not become, or s
     features,
   })
   for (const features of [
-    { min: 1, max: 1 },
+    { min: 1, max: FEATURES.max - 1 },
     { min: FEATURES.max + 1, max: FEATURES.max + 2 },
   ]) {
     expect(next(state, add(features))).toMatchObject({ error: { code: 'UNSUPPORTED_VERSION' } })

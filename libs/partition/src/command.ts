@@ -1,5 +1,8 @@
 import { BrokerError } from '@sluice/domain'
 import { BUILD_VERSION, unreachable } from '@sluice/foundation'
+import { COMPACT_CURSORS, decodeCompactCursors } from './compact-cursors.js'
+import type { CursorOperation } from './cursor-operation.js'
+import { readRequestId, REQUEST_ID_BYTES as ID_BYTES, writeRequestId } from './request-id.js'
 
 /**
  * What a partition's Raft entries say. The first byte tells the kind:
@@ -11,9 +14,10 @@ import { BUILD_VERSION, unreachable } from '@sluice/foundation'
  *               op 3, hold: nothing in a, b          op 4, release: a = from, b = 1 when of this holder only
  *     void    : 5 | ids, 16 bytes each
  *     cursors : 2 | the same without holders, ops 1 and 2 only; read, no longer written
+ *     cursors : 6 | the same operations in a compact form, see `compact-cursors.ts`
  *     close   : 16 | nothing
  *
- * Little endian. Many cursor operations share an entry, so that readers cost per turn, not per call.
+ * Little endian. Each kind has the feature level that it came with: see `entry-level.ts`. Many cursor operations share an entry, so that readers cost per turn, not per call.
  */
 export type PartitionCommand =
   | { readonly kind: 'append'; readonly batch: Uint8Array }
@@ -25,48 +29,11 @@ export type PartitionCommand =
   /** From here on the partition takes no messages, for good. */
   | { readonly kind: 'close' }
 
-export type CursorOperation =
-  | {
-      readonly kind: 'grant'
-      readonly consumerId: number
-      readonly requestId: string
-      readonly from: number
-      readonly to: number
-      /** Who has the messages and answers the caller: see `CursorGrant`. */
-      readonly holder: number
-    }
-  /** The same request came again by another holder, who has what it was given from now on. */
-  | {
-      readonly kind: 'hold'
-      readonly consumerId: number
-      readonly requestId: string
-      readonly holder: number
-    }
-  /** What the request was given reached nobody, from this offset on: the next who ask get it. */
-  | {
-      readonly kind: 'release'
-      readonly consumerId: number
-      readonly requestId: string
-      readonly from: number
-      readonly holder: number
-      /** Also when an earlier holder has it; never when a later one has. */
-      readonly orEarlier: boolean
-    }
-  | {
-      readonly kind: 'set'
-      readonly consumerId: number
-      readonly requestId: string
-      readonly offset: number
-      /** An acknowledgement: never moves the cursor back. */
-      readonly forwardOnly: boolean
-    }
-
 const APPEND = 1
 const CURSORS_WITHOUT_HOLDER = 2
 const TRIM = 3
 const CURSORS = 4
 const VOID = 5
-const ID_BYTES = 16
 const CLOSE = 16
 const GRANT = 1
 const SET = 2
@@ -93,6 +60,7 @@ export function batchOf(command: Uint8Array): Uint8Array {
   return command.subarray(APPEND_HEADER_BYTES)
 }
 
+/** In the form that brokers of the version before read too. */
 export function encodeCursors(operations: readonly CursorOperation[]): Uint8Array {
   const command = new Uint8Array(CURSORS_HEADER_BYTES + operations.length * OPERATION_BYTES)
   const view = new DataView(command.buffer)
@@ -166,6 +134,7 @@ export function decodePartitionCommand(bytes: Uint8Array): PartitionCommand {
     for (let at = 1; at < bytes.length; at += ID_BYTES) ids.push(readRequestId(bytes, at))
     return { kind: 'void', ids }
   }
+  if (bytes[0] === COMPACT_CURSORS) return { kind: 'cursors', operations: decodeCompactCursors(bytes) }
   const hasHolders = bytes[0] === CURSORS
   if ((!hasHolders && bytes[0] !== CURSORS_WITHOUT_HOLDER) || bytes.length < CURSORS_HEADER_BYTES)
     throw unreadable(bytes[0]!)
@@ -220,16 +189,4 @@ function position(value: number): number {
   if (!Number.isSafeInteger(value) || value < 0)
     throw new BrokerError('CORRUPT_BATCH', `${value} is no position in a partition`)
   return value
-}
-
-function writeRequestId(into: Uint8Array, at: number, hex: string): void {
-  for (let i = 0; i < 16; i++) into[at + i] = Number.parseInt(hex.slice(i * 2, i * 2 + 2), 16)
-}
-
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
-
-function readRequestId(from: Uint8Array, at: number): string {
-  let hex = ''
-  for (let i = 0; i < 16; i++) hex += HEX[from[at + i]!]!
-  return hex
 }

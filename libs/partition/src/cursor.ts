@@ -1,5 +1,5 @@
 import { unreachable } from '@sluice/foundation'
-import type { CursorOperation } from './command.js'
+import type { CursorOperation } from './cursor-operation.js'
 import type { CursorGrant, CursorRow } from './rows.js'
 
 /**

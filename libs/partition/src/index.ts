@@ -1,7 +1,6 @@
 export {
   APPEND_HEADER_BYTES,
   batchOf,
-  type CursorOperation,
   decodePartitionCommand,
   encodeAppend,
   encodeClose,
@@ -10,8 +9,11 @@ export {
   encodeVoid,
   type PartitionCommand,
 } from './command.js'
+export { encodeCompactCursors } from './compact-cursors.js'
 export { type Unread } from './cursor.js'
+export type { CursorOperation } from './cursor-operation.js'
 export { DUPLICATE_WINDOW_CALLS, type KnownRun } from './duplicate-window.js'
+export { checkEntryLevel, COMPACT_CURSORS_LEVEL } from './entry-level.js'
 export { type BatchIdentity } from './producer-sequence.js'
 export { type AppendPlan, type EarlierGrant, LeaderProjection } from './projection.js'
 export { RecentBatches, RecentBudget } from './recent-batches.js'

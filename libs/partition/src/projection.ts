@@ -1,6 +1,6 @@
 import type { MessageRun } from '@sluice/domain'
 import { invariant } from '@sluice/foundation'
-import type { CursorOperation } from './command.js'
+import type { CursorOperation } from './cursor-operation.js'
 import { grantOf, moveCursor, type Unread, unreadOf } from './cursor.js'
 import type { KnownRun } from './duplicate-window.js'
 import { type BatchIdentity, advanceSequence, judgeSequence } from './producer-sequence.js'

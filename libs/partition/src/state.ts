@@ -1,6 +1,7 @@
 import { type MessageRun, readBatchHeader, readRuns } from '@sluice/domain'
 import { invariant, unreachable } from '@sluice/foundation'
-import { type CursorOperation, decodePartitionCommand } from './command.js'
+import { decodePartitionCommand } from './command.js'
+import type { CursorOperation } from './cursor-operation.js'
 import { type CursorOutcome, moveCursor, type Unread, unreadOf } from './cursor.js'
 import { DuplicateWindow, type KnownRun } from './duplicate-window.js'
 import { advanceSequence } from './producer-sequence.js'

@@ -10,6 +10,7 @@ const END_GRACE_MS = 1000
 export class Connection {
   readonly #socket: Duplex
   readonly #limits: RpcLimits
+  readonly #version: number
   readonly #onClose: (error: Error) => void
   #queue: Frame[] = []
   #queuedBytes = 0
@@ -22,6 +23,8 @@ export class Connection {
   constructor(parts: {
     readonly socket: Duplex
     readonly limits: RpcLimits
+    /** Of the frames, as both sides agreed. */
+    readonly version: number
     /** Everything but pings and pongs. What it throws closes the connection. */
     readonly onFrame: (frame: Frame) => void
     /** Called once, whoever closed. */
@@ -29,8 +32,9 @@ export class Connection {
   }) {
     this.#socket = parts.socket
     this.#limits = parts.limits
+    this.#version = parts.version
     this.#onClose = parts.onClose
-    const parser = new FrameParser(parts.limits.frameBytesMax, (frame) => {
+    const parser = new FrameParser(parts.limits.frameBytesMax, parts.version, (frame) => {
       // A frame of the same chunk may have closed the connection.
       if (this.#closed) return
       if (frame.kind === FrameKind.PING) this.send({ ...frame, kind: FrameKind.PONG })
@@ -94,7 +98,7 @@ export class Connection {
     if (this.#closed || this.#queue.length === 0) return
     const slab = Buffer.allocUnsafe(this.#queuedBytes)
     let at = 0
-    for (const frame of this.#queue) at = writeFrame(slab, at, frame)
+    for (const frame of this.#queue) at = writeFrame(slab, at, frame, this.#version)
     this.#queue = []
     this.#queuedBytes = 0
     this.#socket.write(slab)

@@ -1,9 +1,12 @@
+import { protocolName } from './protocol.js'
 import { RpcError } from './rpc-error.js'
 
 /*
  * Frame, little endian:
  *
- *   length u32 (bytes after it) | kind u8 | flags u8 = 0 | method u16 | id u32 | payload
+ *   length u32 (bytes after it) | kind u8 | version u8 | method u16 | id u32 | payload
+ *
+ * The version is that of the connection's protocol; version 1 wrote 0 there and did not look at it.
  */
 export const FrameKind = { REQUEST: 1, RESPONSE: 2, ERROR: 3, MESSAGE: 4, PING: 5, PONG: 6 } as const
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]
@@ -34,27 +37,34 @@ export function payloadBytesMax(frameBytesMax: number): number {
 }
 
 /** Writes a frame at `at`; returns the position behind it. */
-export function writeFrame(into: Uint8Array, at: number, frame: Frame): number {
+export function writeFrame(into: Uint8Array, at: number, frame: Frame, version: number): number {
   const view = new DataView(into.buffer, into.byteOffset, into.byteLength)
   view.setUint32(at, HEADER_BYTES + frame.payload.length, true)
   view.setUint8(at + 4, frame.kind)
-  view.setUint8(at + 5, 0)
+  view.setUint8(at + 5, versionByte(version))
   view.setUint16(at + 6, frame.method, true)
   view.setUint32(at + 8, frame.id, true)
   into.set(frame.payload, at + LENGTH_BYTES + HEADER_BYTES)
   return at + frameSizeBytes(frame.payload)
 }
 
+function versionByte(version: number): number {
+  return version === 1 ? 0 : version
+}
+
 /** Cuts a stream into frames, wherever the chunks begin and end. Holds at most one frame that is not whole. */
 export class FrameParser {
   readonly #frameBytesMax: number
+  readonly #version: number
   readonly #onFrame: (frame: Frame) => void
   /** Bytes of a frame whose end has not arrived; grown once to the frame's size. */
   #partial: Uint8Array = EMPTY
   #filled = 0
 
-  constructor(frameBytesMax: number, onFrame: (frame: Frame) => void) {
+  /** @param version that was agreed on for the stream */
+  constructor(frameBytesMax: number, version: number, onFrame: (frame: Frame) => void) {
     this.#frameBytesMax = frameBytesMax
+    this.#version = version
     this.#onFrame = onFrame
   }
 
@@ -122,8 +132,18 @@ export class FrameParser {
     return length
   }
 
+  #checkVersion(byte: number): void {
+    if (this.#version === 1 || byte === this.#version) return
+    throw new RpcError(
+      'UNSUPPORTED_VERSION',
+      `a frame of version ${byte} on a connection of ${protocolName(this.#version)}`,
+      { outcome: 'unknown' },
+    )
+  }
+
   #hand(bytes: Uint8Array, start: number, end: number): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#checkVersion(view.getUint8(start + 5))
     const kind = view.getUint8(start + 4)
     if (kind < 1 || kind > KIND_MAX)
       throw new RpcError('PROTOCOL', `a frame of unknown kind ${kind}`, { outcome: 'unknown' })

@@ -4,7 +4,7 @@ import { BUILD_VERSION } from '@sluice/foundation'
  * Versions of the frames that this build speaks, the newest first. The caller offers all of its own in the
  * hello, the callee takes the newest that it speaks too, and it holds for every frame of the connection.
  */
-export const PROTOCOL_VERSIONS: readonly number[] = [1]
+export const PROTOCOL_VERSIONS: readonly number[] = [2, 1]
 
 const NAME = 'sluice-rpc'
 const OFFERED_MAX = 16

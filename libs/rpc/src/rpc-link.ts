@@ -194,14 +194,15 @@ export class RpcLink {
     request.on('upgrade', (response, socket, head) => {
       clearTimeout(timer)
       const peer = peerOf(response.headers, `${this.#options.host}:${this.#options.port}`)
+      const version = commonVersion(response.headers.upgrade)
       const refusal = this.#refuses(peer, response.headers.upgrade)
-      if (this.#attempt !== request || refusal !== undefined) {
+      if (this.#attempt !== request || refusal !== undefined || version === undefined) {
         socket.destroy()
         failed(this.#failure(refusal?.code ?? 'REFUSED', refusal?.message ?? 'closed'))
         return
       }
       this.#attempt = undefined
-      this.#open(socket, head, peer)
+      this.#open(socket, head, { peer, version })
     })
     request.end()
   }
@@ -227,7 +228,11 @@ export class RpcLink {
     if (error.code !== 'CONNECT_FAILED') this.#isUnsupported = isUnsupported
   }
 
-  #open(socket: Socket, head: Buffer, peer: RpcPeer): void {
+  #open(
+    socket: Socket,
+    head: Buffer,
+    { peer, version }: { readonly peer: RpcPeer; readonly version: number },
+  ): void {
     this.#isUnsupported = false
     socket.setNoDelay(true)
     if (head.length > 0) socket.unshift(head)
@@ -235,6 +240,7 @@ export class RpcLink {
     this.#connection = new Connection({
       socket,
       limits: this.#limits,
+      version,
       onFrame: (frame) => this.#take(frame),
       onClose: (error) => this.#down(error),
     })

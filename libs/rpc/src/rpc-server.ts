@@ -99,7 +99,7 @@ export class RpcServer {
     socket.setNoDelay(true)
     socket.setTimeout(0)
     if (head.length > 0) socket.unshift(head)
-    this.#serve(socket, peer)
+    this.#serve(socket, peer, verdict)
   }
 
   #publicIdentity(): RpcIdentity {
@@ -145,7 +145,7 @@ export class RpcServer {
     socket.once('close', () => this.#sockets.delete(socket))
   }
 
-  #serve(socket: Socket, peer: RpcPeer): void {
+  #serve(socket: Socket, peer: RpcPeer, version: number): void {
     this.#track(socket)
     const answerer = new RequestAnswerer({
       handle: (request) => this.#options.handlers.request(request.method, request.payload, peer),
@@ -155,6 +155,7 @@ export class RpcServer {
     const connection = new Connection({
       socket,
       limits: this.#limits,
+      version,
       onFrame: (frame) => {
         if (frame.kind === FrameKind.REQUEST) answerer.answer(connection, frame)
         else if (frame.kind === FrameKind.MESSAGE)

@@ -1,6 +1,7 @@
 import { DEFAULT_SETTINGS } from '@sluice/metadata'
 import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
+import { BUILD_VERSION } from '@sluice/foundation'
 import type { BrokerAddress } from '../broker-address.js'
 import { FakeBroker } from './fake-broker.js'
 import { FakeMetadata } from './fake-metadata.js'
@@ -118,7 +119,7 @@ export class FakeCluster {
           clusterId: this.clusterId,
           nodeUuid: `uuid-${brokerId}`,
           brokerId,
-          version: '0.1.0',
+          version: BUILD_VERSION,
           protocol: 1,
           state: 'serving',
           groups: 0,

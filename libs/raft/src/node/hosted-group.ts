@@ -1,4 +1,4 @@
-import { deferred, type Deferred, unreachable } from '@sluice/foundation'
+import { BUILD_VERSION, deferred, type Deferred, unreachable } from '@sluice/foundation'
 import { membersOf } from '../core/configuration.js'
 import type { NodeId, RaftGroupId } from '../core/types.js'
 import type { GroupState } from '../host/state-machine.js'
@@ -32,9 +32,6 @@ export interface HostedGroupEnvironment extends GroupEnvironment {
   readonly firstMembers: readonly NodeAddress[]
   readonly uptimeMs: () => number
 }
-
-/** Of this package; `status` shows it. */
-const VERSION = '0.1.0'
 
 /** A group of a node with everybody who is served: callers, operators, observers and other nodes. */
 export class HostedGroup {
@@ -178,7 +175,7 @@ export class HostedGroup {
     const { names, transport, uptimeMs } = this.#environment
     const { self, enabled } = this.#versions()
     return {
-      version: VERSION,
+      version: BUILD_VERSION,
       revision: '',
       self: { id: names.id, name: names.name },
       transport,

@@ -14,6 +14,12 @@ export const FEATURES: FeatureRange = { min: 2, max: 3 }
 /** From here on snapshots of partitions may come without their batches, which brokers get from each other. */
 export const HEAD_SNAPSHOTS_LEVEL = 3
 
+/**
+ * From here on the audit trail has every step of plans and moves, and who asked for it. Below it, it says what the
+ * version before says: the state that commands make is the same in both.
+ */
+export const DETAILED_AUDIT_LEVEL = 3
+
 /** What a broker says that it can; one that says nothing is of the first version. */
 export const FIRST_FEATURES: FeatureRange = { min: 1, max: 1 }
 

@@ -13,7 +13,7 @@ export { type ConfigurationChange, decodeConfiguration, encodeConfiguration } fr
 export { bestSurvivor, lastTermOf, type SurvivorLog, tailOf, type TermStart } from './core/survivor.js'
 export { type ForcedConfiguration, type ForceResult } from './core/forced.js'
 export { type ConfigurationResult, type ProposeResult } from './core/leader.js'
-export { RaftDecodeError } from './host/codec.js'
+export { RaftDecodeError, RaftVersionError } from './host/codec.js'
 export { type FramePriority, type RaftTransport } from './host/outbox.js'
 export { RaftGroup } from './host/raft-group.js'
 export {
@@ -37,7 +37,7 @@ export { openSnapshotStore, type SnapshotStore } from './snapshot/snapshot-store
 export { SnapshotTransferError } from './snapshot/transfer-error.js'
 export { type GroupStorage, type LogStore, type LogWrite } from './storage/log-store.js'
 export { VolatileStore } from './storage/volatile-store.js'
-export { WalCorruptError, WalDiskFullError, WalForeignError } from './wal/errors.js'
+export { WalCorruptError, WalDiskFullError, WalForeignError, WalVersionError } from './wal/errors.js'
 export { type OpenedLog, openOrReplaceWal } from './wal/open-or-replace.js'
 export { openWal, type Wal } from './wal/wal.js'
 export { type WalOptions } from './wal/wal-options.js'

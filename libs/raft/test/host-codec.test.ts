@@ -1,4 +1,4 @@
-import { SeededRandom } from '@sluice/foundation'
+import { BUILD_VERSION, SeededRandom } from '@sluice/foundation'
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { BLANK } from '../src/core/message.js'
@@ -107,6 +107,19 @@ describe('frames between hosts', () => {
       const frame = example()
       frame[0] = version
       expect(decoded(frame)).toBeUndefined()
+      for (const read of [() => decodeFrame(frame, LINK), () => epochOf(frame)])
+        expect(read).toThrow(
+          expect.objectContaining({
+            code: 'UNSUPPORTED_VERSION',
+            message: `a Raft frame of version ${version}: version ${BUILD_VERSION} reads 3`,
+          }),
+        )
     }
+  })
+
+  test('version 3 has the bytes that it always had: another form takes another version', () => {
+    expect(Buffer.from(example()).toString('hex')).toBe(
+      '030400000005000000090000000500000000000000000008400000000000001c4000000000000000400000000000000000000000000000000000000000000000000000000000000000010000000000000000000840000500000068656c6c6f',
+    )
   })
 })

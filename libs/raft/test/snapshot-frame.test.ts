@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { describe, expect, test } from '@jest/globals'
-import { SeededRandom } from '@sluice/foundation'
+import { BUILD_VERSION, SeededRandom } from '@sluice/foundation'
 import { isMessageFrame, RaftDecodeError } from '../src/host/codec.js'
 import {
   CHUNK_FRAME_BYTES_MAX,
@@ -148,3 +148,39 @@ describe('a snapshot frame', () => {
 function changedChunk(sizeBytes: number): Uint8Array {
   return Buffer.concat([encodeSnapshotFrame(CHUNK).subarray(0, 28), Buffer.alloc(sizeBytes)])
 }
+
+test('a snapshot frame of another version is refused as such, both versions named', () => {
+  const bytes = encodeSnapshotFrame(CHUNK)
+  bytes[0] = 0x22
+  expect(() => decodeSnapshotFrame(bytes)).toThrow(
+    expect.objectContaining({
+      code: 'UNSUPPORTED_VERSION',
+      message: `a snapshot frame of version 34: version ${BUILD_VERSION} reads 33`,
+    }),
+  )
+})
+
+test('snapshot frames have the bytes that they always had: another form takes another version', () => {
+  const small: SnapshotFrame = { ...CHUNK, data: Uint8Array.of(1, 2, 3) }
+  const hex = [OFFER, small, ...FRAMES.slice(5)].map((frame) =>
+    Buffer.from(encodeSnapshotFrame(frame)).toString('hex'),
+  )
+  expect(hex).toEqual([
+    '210101008b98ad1507000000feffffff03000000a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a11781e37c6f81bfaa21caf073f31da6e9000000000000224000000000000010430000000000001c400000000000007042efbeadde1b0000006d656d62657273206f662031313235383939393036383432363234',
+    '210200004a31713a07000000feffffff03000000000000000000c042010203',
+    '21030000a9adcb7407000000feffffff03000000',
+    '210400007337eaaf07000000feffffff030000000000000000001440',
+    '21050000ab922c9807000000feffffff030000000000000000001840',
+    '210501006f3368eb07000000feffffff030000000000000000001c40',
+    '2106010054f243da07000000feffffff03000000',
+    '210602008fd722a607000000feffffff03000000',
+    '21060300f9362d3b07000000feffffff03000000',
+    '21060400399ce05e07000000feffffff03000000',
+    '210605004f7defc307000000feffffff03000000',
+    '2106060094588ebf07000000feffffff03000000',
+    '21060700e2b9812207000000feffffff03000000',
+    '21060800140d157407000000feffffff03000000',
+    '2106090062ec1ae907000000feffffff03000000',
+    '21070000cac8b7fe07000000feffffff03000000',
+  ])
+})

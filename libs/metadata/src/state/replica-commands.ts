@@ -5,6 +5,7 @@ import type { BalancePlan } from '../balance/plan.js'
 import { planEvents } from '../balance/plan-events.js'
 import type { MoveCommand, PlanCommand } from '../command.js'
 import type { PartitionInfo } from '../entities.js'
+import { DETAILED_AUDIT_LEVEL } from '../feature-level.js'
 import {
   copyDropped,
   finishMove,
@@ -27,11 +28,26 @@ export function changeReplicas(tables: ClusterTables, command: MoveCommand): Out
   const result = { moveId: changed.moveId }
   if (changed === partition) return { result, changes: {} }
   tables.replacePartition(partition, changed)
-  const event = moveEvent(partition, changed, command)
+  const isDetailed = hasDetailedAudit(tables)
+  const event = isDetailed ? moveEvent(partition, changed, command) : briefMoveEvent(changed, command)
   const subject = `partition/${partition.name}`
   const auditEvents = event === undefined ? [] : [tables.record(command, event.kind, subject, event.reason)]
-  if (planBefore !== tables.plans.plan) auditEvents.push(...recordPlan(tables, command, planBefore))
+  if (isDetailed && planBefore !== tables.plans.plan)
+    auditEvents.push(...recordPlan(tables, command, planBefore))
   return { result, changes: { partitions: [changed], auditEvents } }
+}
+
+function hasDetailedAudit({ settings }: ClusterTables): boolean {
+  return settings.featureLevel >= DETAILED_AUDIT_LEVEL
+}
+
+/** As the version before tells it. */
+function briefMoveEvent(
+  after: PartitionInfo,
+  { kind }: MoveCommand,
+): { readonly kind: AuditKind; readonly reason: string } | undefined {
+  if (kind !== 'move-done') return undefined
+  return { kind: 'replicas-moved', reason: `replicas are ${after.replicas.join(', ')}` }
 }
 
 /** That a copy may be a candidate again is bookkeeping, and no event. */
@@ -108,7 +124,27 @@ export function changePlan(tables: ClusterTables, command: PlanCommand): Outcome
     },
   })
   if ('code' in outcome) return refused(outcome.code, outcome.message)
-  return { result: outcome, changes: { partitions, auditEvents: recordPlan(tables, command, before) } }
+  const auditEvents = hasDetailedAudit(tables)
+    ? recordPlan(tables, command, before)
+    : recordPlanBriefly(tables, command, outcome.planId)
+  return { result: outcome, changes: { partitions, auditEvents } }
+}
+
+/** As the version before tells it. */
+function recordPlanBriefly(tables: ClusterTables, command: PlanCommand, planId: number): AuditEvent[] {
+  const subject = `plan/${planId}`
+  switch (command.kind) {
+    case 'start-plan':
+      return [
+        tables.record(command, 'plan-started', subject, `${command.reason}: ${command.moves.length} moves`),
+      ]
+    case 'cancel-plan':
+      return [tables.record(command, 'plan-cancelled', subject, 'asked for')]
+    case 'step-plan':
+      return []
+    default:
+      return unreachable(command)
+  }
 }
 
 function recordPlan(

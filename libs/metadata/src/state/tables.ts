@@ -11,7 +11,7 @@ import type {
   RecoveryInfo,
   TopicInfo,
 } from '../entities.js'
-import { FEATURES } from '../feature-level.js'
+import { DETAILED_AUDIT_LEVEL, FEATURES } from '../feature-level.js'
 import { HealthTable } from '../health-table.js'
 import { type BrokerLoad, placeReplicas } from '../placement.js'
 import { wantedReplicas } from '../replica-move.js'
@@ -55,7 +55,8 @@ export class ClusterTables {
     subject: string,
     reason: string,
   ): AuditEvent {
-    return this.audit.record({ at, kind, subject, reason, ...(by === undefined ? {} : { by }) })
+    const isNamed = by !== undefined && this.settings.featureLevel >= DETAILED_AUDIT_LEVEL
+    return this.audit.record({ at, kind, subject, reason, ...(isNamed ? { by } : {}) })
   }
 
   topicCreated(topic: TopicInfo, why: string): AuditEvent {

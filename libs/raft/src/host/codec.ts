@@ -1,3 +1,4 @@
+import { BUILD_VERSION } from '@sluice/foundation'
 import {
   type Entry,
   EntryKind,
@@ -10,6 +11,17 @@ import {
 /** Bytes that are no frame of this version. The frame is dropped; nothing of it has taken effect. */
 export class RaftDecodeError extends Error {
   override readonly name = 'RaftDecodeError'
+}
+
+/** The frame is of a version of its own: whoever sent it is of another version of this library. */
+export class RaftVersionError extends RaftDecodeError {
+  readonly code = 'UNSUPPORTED_VERSION'
+
+  constructor(what: string, versions: { readonly found: number | undefined; readonly known: number }) {
+    super(
+      `a ${what} of version ${versions.found ?? 'none'}: version ${BUILD_VERSION} reads ${versions.known}`,
+    )
+  }
 }
 
 /** A message with the group it belongs to and, for an APPEND, the entries it names. */
@@ -57,8 +69,13 @@ export function messageSizeBytes(routed: RoutedMessage): number {
 
 /** The start of its sender that a frame belongs to. @throws RaftDecodeError */
 export function epochOf(frame: Uint8Array): number {
-  if (frame.length < HEAD_BYTES || frame[0] !== VERSION) throw new RaftDecodeError('frame of another version')
+  checkHead(frame)
   return (frame[1]! | (frame[2]! << 8) | (frame[3]! << 16) | (frame[4]! << 24)) >>> 0
+}
+
+function checkHead(frame: Uint8Array): void {
+  if (frame[0] !== VERSION) throw new RaftVersionError('Raft frame', { found: frame[0], known: VERSION })
+  if (frame.length < HEAD_BYTES) throw new RaftDecodeError('frame ends inside its head')
 }
 
 /** @param epoch of this process: u32 */
@@ -104,8 +121,7 @@ export function decodeFrame(
   link: { readonly from: NodeId; readonly to: NodeId },
 ): readonly RoutedMessage[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (bytes.length < HEAD_BYTES || view.getUint8(0) !== VERSION)
-    throw new RaftDecodeError('frame of another version')
+  checkHead(bytes)
   const messages: RoutedMessage[] = []
   let at = HEAD_BYTES
   while (at < bytes.length) {

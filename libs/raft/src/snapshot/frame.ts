@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { invariant, unreachable } from '@sluice/foundation'
 import type { RaftGroupId, SnapshotMeta, Term } from '../core/types.js'
-import { RaftDecodeError } from '../host/codec.js'
+import { RaftDecodeError, RaftVersionError } from '../host/codec.js'
 import { viewOf } from '../wal/format.js'
 import { CONFIGURATION_BYTES_MAX } from './format.js'
 import type { SnapshotContent } from './snapshot-content.js'
@@ -162,9 +162,9 @@ export function encodeSnapshotFrame(frame: SnapshotFrame): Uint8Array {
  * @throws RaftDecodeError
  */
 export function decodeSnapshotFrame(bytes: Uint8Array): SnapshotFrame {
+  if (bytes[0] !== VERSION) throw new RaftVersionError('snapshot frame', { found: bytes[0], known: VERSION })
   if (bytes.length < HEAD_BYTES) throw new RaftDecodeError('the frame ends within its head')
   const view = viewOf(bytes)
-  if (view.getUint8(0) !== VERSION) throw new RaftDecodeError('snapshot frame of another version')
   if (view.getUint32(4, true) !== crcOf(bytes))
     throw new RaftDecodeError('the checksum of the snapshot frame does not match')
   const kind = view.getUint8(1)

@@ -1,3 +1,5 @@
+import { BUILD_VERSION } from '@sluice/foundation'
+
 /** Why the log cannot be opened, written or read. None of these is mended by trying again. */
 export abstract class WalError extends Error {}
 
@@ -14,6 +16,23 @@ export class WalCorruptError extends WalError {
     this.file = at.file
     this.offset = at.offset
     this.reason = at.reason
+  }
+}
+
+/**
+ * What is on disk is whole and of a form that this version does not know: a later one wrote it. It is no damage,
+ * and must never be set aside as such.
+ */
+export class WalVersionError extends WalError {
+  override readonly name = 'WalVersionError'
+  readonly code = 'UNSUPPORTED_VERSION'
+  readonly file: string
+
+  constructor(file: string, reason: string) {
+    super(
+      `${file} was written by a later version than ${BUILD_VERSION}: ${reason}; start that one, the log is left as it is`,
+    )
+    this.file = file
   }
 }
 

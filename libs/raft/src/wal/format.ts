@@ -108,6 +108,24 @@ export function encodeSegmentHeader(header: SegmentHeader): { bytes: Uint8Array;
   return { bytes, salt }
 }
 
+/**
+ * Why the bytes, which are a whole segment header, are one of a later version. Whatever its format, a header
+ * begins with magic, format and checksum algorithm and has its checksum where it has it now.
+ */
+export function unknownFormatOf(bytes: Uint8Array): string | undefined {
+  if (bytes.length < SEGMENT_HEADER_BYTES) return undefined
+  const view = viewOf(bytes)
+  const isWhole =
+    view.getUint32(0, true) === SEGMENT_MAGIC &&
+    view.getUint32(HEADER_CRC_AT, true) === crc32(bytes.subarray(0, HEADER_CRC_AT))
+  if (!isWhole) return undefined
+  const [format, algorithm] = [view.getUint16(4, true), view.getUint8(6)]
+  if (format !== FORMAT) return `the segment has format ${format}, known is ${FORMAT}`
+  return algorithm === CRC_ALGORITHM
+    ? undefined
+    : `its checksum algorithm is ${algorithm}, known is ${CRC_ALGORITHM}`
+}
+
 /** Returns the reason as a string when the bytes are no header that this version reads. */
 export function decodeSegmentHeader(bytes: Uint8Array): (SegmentHeader & { salt: number }) | string {
   if (bytes.length < SEGMENT_HEADER_BYTES) return 'the file is shorter than a segment header'

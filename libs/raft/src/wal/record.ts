@@ -103,6 +103,9 @@ export class RecordError extends Error {
   override readonly name = 'RecordError'
 }
 
+/** The record is whole, and of a kind that came with a later version. */
+export class UnknownRecordError extends RecordError {}
+
 /** What a CHECKPOINT record takes, bytes. */
 export function checkpointBytes(summaries: readonly GroupSummary[]): number {
   let sizeBytes = RECORD_HEADER_BYTES + 4
@@ -191,7 +194,7 @@ function decodeRecord(type: RecordType, group: RaftGroupId, payload: PayloadRead
         summaries: Array.from({ length: payload.count(SUMMARY_HEAD_BYTES) }, () => payload.summary()),
       }
     default:
-      throw new RecordError(`record type ${String(type satisfies never)} is unknown`)
+      throw new UnknownRecordError(`record type ${String(type satisfies never)} is unknown`)
   }
 }
 
@@ -277,7 +280,8 @@ class PayloadReader {
 
   kinds(count: number): Uint8Array {
     const kinds = this.bytes(count)
-    for (const kind of kinds) if (!KINDS.has(kind)) throw new RecordError(`entry kind ${kind} is unknown`)
+    for (const kind of kinds)
+      if (!KINDS.has(kind)) throw new UnknownRecordError(`entry kind ${kind} is unknown`)
     return kinds
   }
 

@@ -4,7 +4,7 @@ import { endBatch } from './batch.js'
 import type { BatchReader } from './batch-reader.js'
 import { readWhole } from './batch-reader.js'
 import type { EntryCache } from './entry-cache.js'
-import { WalCorruptError, WalForeignError } from './errors.js'
+import { WalCorruptError, WalForeignError, WalVersionError } from './errors.js'
 import type { WalFile, WalFiles } from './files.js'
 import {
   BatchFlag,
@@ -13,9 +13,10 @@ import {
   SEGMENT_FILE_BYTES_MAX,
   SEGMENT_HEADER_BYTES,
   segmentFileName,
+  unknownFormatOf,
 } from './format.js'
 import type { GroupLog } from './group-log.js'
-import { RecordError } from './record.js'
+import { RecordError, UnknownRecordError } from './record.js'
 import { Replay } from './replay.js'
 import {
   endOfData,
@@ -80,7 +81,7 @@ interface LoadedSegment {
  * a batch that never reached the disk, and a sync that failed may have left one that the system wrongly
  * takes for written.
  *
- * @throws WalCorruptError, WalForeignError
+ * @throws WalCorruptError, WalForeignError, WalVersionError
  */
 export async function recoverLog(options: RecoveryOptions): Promise<RecoveredLog> {
   const { directory, files } = options
@@ -176,6 +177,8 @@ function checkHeader(
   },
 ): { readonly salt: number; readonly prevSegmentLastLsn: number } {
   const { path, seq, bytes, previous } = found
+  const unknown = unknownFormatOf(bytes)
+  if (unknown !== undefined) throw new WalVersionError(path, unknown)
   const header = decodeSegmentHeader(bytes)
   if (typeof header === 'string') throw new WalCorruptError({ file: path, offset: 0, reason: header })
   if (Buffer.compare(header.nodeUuid, options.nodeUuid) !== 0)
@@ -210,6 +213,7 @@ function orCorrupt(file: string, offset: number, run: () => void): void {
   try {
     run()
   } catch (error) {
+    if (error instanceof UnknownRecordError) throw new WalVersionError(file, error.message)
     if (error instanceof RecordError) throw new WalCorruptError({ file, offset, reason: error.message })
     throw error
   }

@@ -5,7 +5,7 @@ import type { EntryCache } from './entry-cache.js'
 import { BATCH_HEADER_BYTES, BatchFlag, isBatchFlag } from './format.js'
 import type { GroupSummary } from './group-definition.js'
 import { GroupLog } from './group-log.js'
-import { decodeRecords, RecordError, RecordType, type WalRecord } from './record.js'
+import { decodeRecords, RecordError, RecordType, UnknownRecordError, type WalRecord } from './record.js'
 import type { FoundBatch } from './segment-scan.js'
 
 export interface BatchSource extends FoundBatch {
@@ -31,7 +31,7 @@ export class Replay {
   /** @throws RecordError when the batch, though whole, cannot follow what was replayed */
   apply(source: BatchSource, isFirstOfSegment: boolean): void {
     const { header } = source
-    if (!isBatchFlag(header.flags)) throw new RecordError(`batch flags ${header.flags} are unknown`)
+    if (!isBatchFlag(header.flags)) throw new UnknownRecordError(`batch flags ${header.flags} are unknown`)
     if (isFirstOfSegment !== (header.flags === BatchFlag.CHECKPOINT))
       throw new RecordError('a checkpoint starts a segment, and nothing else does')
     const batch = source.bytes.subarray(source.at, source.at + header.sizeBytes)

@@ -1,11 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from '@jest/globals'
-import {
-  encodeMetadataCommand,
-  type MetadataCommand,
-  MetadataState,
-  parseMetadataCommand,
-} from '@sluice/metadata'
+import { encodeMetadataCommand, MetadataState, parseMetadataCommand } from '@sluice/metadata'
 import { levelOf } from '../src/command-level.js'
 
 const fixture = (name: string): string => readFileSync(new URL(`golden/${name}`, import.meta.url), 'utf8')
@@ -57,7 +52,6 @@ test('the same commands make the same state as in the version before', () => {
   const stored = JSON.parse(fixture('snapshot-1.json')) as Record<string, unknown>
   const state = new MetadataState()
   const story = fixture('story.jsonl').trim().split('\n')
-  for (const [i, line] of story.entries())
-    state.apply(i + 1, parseMetadataCommand(JSON.parse(line)) as MetadataCommand)
+  for (const [i, line] of story.entries()) state.apply(i + 1, parseMetadataCommand(JSON.parse(line)))
   expect(JSON.parse(JSON.stringify(state))).toMatchObject(stored)
 })

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { SeededRandom } from '@sluice/foundation'
 import { describe, expect, test } from '@jest/globals'
-import { WalCorruptError, WalError } from '../src/wal/errors.js'
+import { WalVersionError, WalError } from '../src/wal/errors.js'
 import {
   BATCH_HEADER_BYTES,
   BatchFlag,

@@ -56,9 +56,9 @@ async function ledBy(
   return led.map(({ name }) => name)
 }
 
-/** Registration, a topic's whole life, and both ways of consuming, several times: through every manager. */
+/** Registration, a topic's whole life, and both ways of consuming, twice: through either manager of a kind. */
 async function everyCall({ api }: MixedCluster, name: string): Promise<void> {
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 2; i++) {
     const topic = `${name}-${i}`
     const producer_id = await api.registerProducer(topic)
     const consumer_id = await api.registerConsumer(topic)
@@ -220,4 +220,4 @@ test('a cluster is upgraded one process after the other under load, one broker g
       30_000,
       () => `the database of broker ${id} has not ${busy.acknowledged} messages`,
     )
-}, 240_000)
+}, 400_000)

@@ -1,5 +1,5 @@
 import { BrokerError, readBatchHeader, verifyRecordBatch } from '@sluice/domain'
-import { invariant } from '@sluice/foundation'
+import { BUILD_VERSION, invariant } from '@sluice/foundation'
 import type { CursorRow, PartitionSnapshot, SequenceRow, StoredBatch } from '@sluice/partition'
 import type { SnapshotMeta, SnapshotSource } from '@sluice/raft'
 
@@ -134,13 +134,21 @@ export class PartitionHeadSource implements SnapshotSource {
   }
 }
 
+function unsupported(version: number): BrokerError {
+  return new BrokerError(
+    'UNSUPPORTED_VERSION',
+    `the snapshot of a partition has version ${version}, version ${BUILD_VERSION} reads ${WHOLE} and, for its head, ${HEAD_ONLY}`,
+    { component: 'broker', outcome: 'no' },
+  )
+}
+
 /** Reads what a snapshot says of its partition, and nothing behind it. */
 export async function readPartitionHead(
   source: SnapshotSource,
 ): Promise<{ readonly state: PartitionSnapshot; readonly isWhole: boolean }> {
   const head = Buffer.from(await readExactly(source, 0, HEAD_BYTES))
   const version = head.readUInt8(0)
-  if (version !== WHOLE && version !== HEAD_ONLY) throw corrupt('is of another version')
+  if (version !== WHOLE && version !== HEAD_ONLY) throw unsupported(version)
   const stateBytes = head.readUInt32LE(1)
   if (stateBytes > STATE_BYTES_MAX) throw corrupt('has a state over the bound')
   const state = parseState(Buffer.from(await readExactly(source, HEAD_BYTES, stateBytes)), source.meta)
@@ -153,7 +161,7 @@ export async function readPartitionSnapshot(
 ): Promise<{ readonly state: PartitionSnapshot; readonly batches: AsyncIterable<readonly StoredBatch[]> }> {
   const reader = new SourceReader(source)
   const head = await reader.take(HEAD_BYTES)
-  if (head.readUInt8(0) !== WHOLE) throw corrupt('is of another version')
+  if (head.readUInt8(0) !== WHOLE) throw unsupported(head.readUInt8(0))
   const stateBytes = head.readUInt32LE(1)
   if (stateBytes > STATE_BYTES_MAX) throw corrupt('has a state over the bound')
   const state = parseState(await reader.take(stateBytes), source.meta)

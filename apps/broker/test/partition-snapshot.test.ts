@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { BUILD_VERSION } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
 import type { SnapshotSource } from '@sluice/raft'
 import { DatabaseSnapshots } from '../src/database-snapshots.js'
-import { readPartitionSnapshot } from '../src/partition-snapshot.js'
+import { readPartitionHead, readPartitionSnapshot } from '../src/partition-snapshot.js'
 import { batchOf, requestId, SingleReplica } from './single-replica.js'
 
 let from: SingleReplica
@@ -101,6 +102,17 @@ describe('a snapshot of a partition', () => {
         snapshots(to).restore(to.replica.info, sourceOf(broken, source.meta)),
       ).rejects.toMatchObject({ code: 'CORRUPT_BATCH' })
     expect(await to.store.load(to.database, 2)).toEqual(before)
+  })
+
+  test('of another version is refused as such, both versions named', async () => {
+    const source = await filled()
+    const bytes = Uint8Array.from(await contentOf(source, 64 * 1024))
+    bytes[0] = 99
+    for (const read of [readPartitionSnapshot, readPartitionHead]) {
+      const reading = read(sourceOf(bytes, source.meta))
+      await expect(reading).rejects.toMatchObject({ code: 'UNSUPPORTED_VERSION', outcome: 'no' })
+      await expect(reading).rejects.toThrow(`has version 99, version ${BUILD_VERSION} reads 1`)
+    }
   })
 
   test('of another index than it says is refused', async () => {

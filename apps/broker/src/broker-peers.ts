@@ -1,7 +1,7 @@
 import { invariant, type Random } from '@sluice/foundation'
 import { RpcMethod } from '@sluice/contracts'
 import type { NodeId, RaftTransport } from '@sluice/raft'
-import { type RpcIdentity, RpcLink } from '@sluice/rpc'
+import { type RpcIdentity, RpcLink, type RpcLinkOptions } from '@sluice/rpc'
 import type { Logger } from 'pino'
 import type { BrokerAddress } from './broker-address.js'
 
@@ -13,7 +13,10 @@ export class BrokerPeers implements RaftTransport {
     readonly identity: RpcIdentity
     readonly random: Random
     readonly logger: Logger
+    /** A peer does not take this broker, and says why. */
+    readonly onRefused?: RpcLinkOptions['onRefused']
   }
+  readonly #fenced = new Set<number>()
   #onDown: (peer: NodeId) => void = () => undefined
 
   constructor(parts: {
@@ -21,6 +24,8 @@ export class BrokerPeers implements RaftTransport {
     readonly identity: RpcIdentity
     readonly random: Random
     readonly logger: Logger
+    /** A peer does not take this broker, and says why. */
+    readonly onRefused?: RpcLinkOptions['onRefused']
   }) {
     this.#parts = parts
   }
@@ -33,12 +38,20 @@ export class BrokerPeers implements RaftTransport {
   /** Learns where the brokers are; an address that changed gets a new connection. */
   update(addresses: Iterable<BrokerAddress>): void {
     for (const address of addresses) {
-      if (address.id === this.#parts.self) continue
+      if (address.id === this.#parts.self || this.#fenced.has(address.id)) continue
       const known = this.#links.get(address.id)
       if (known?.address.host === address.host && known.address.port === address.port) continue
       if (known !== undefined) void known.link.close()
       this.#links.set(address.id, { address, link: this.#open(address) })
     }
+  }
+
+  /** Nothing is said to the broker any more, for good. */
+  fence(brokerId: number): void {
+    if (this.#fenced.has(brokerId)) return
+    this.#fenced.add(brokerId)
+    void this.#links.get(brokerId)?.link.close()
+    this.#links.delete(brokerId)
   }
 
   send(peer: NodeId, frame: Uint8Array): boolean {
@@ -62,7 +75,7 @@ export class BrokerPeers implements RaftTransport {
   }
 
   #open(address: BrokerAddress): RpcLink {
-    const { identity, random, logger } = this.#parts
+    const { identity, random, logger, onRefused } = this.#parts
     invariant(identity.role === 'broker', 'brokers speak to each other as brokers')
     return new RpcLink({
       host: address.host,
@@ -70,6 +83,7 @@ export class BrokerPeers implements RaftTransport {
       identity,
       random,
       expectNode: nodeName(address.id),
+      ...(onRefused === undefined ? {} : { onRefused }),
       onUp: () => logger.info({ peer: address.id }, 'connected to a broker'),
       onUnsupported: (err) =>
         logger.error({ peer: address.id, err }, 'a broker is of an incompatible version'),

@@ -17,10 +17,12 @@ import {
 import { type RpcPeer, RpcServer } from '@sluice/rpc'
 import { createHttpService, type Service } from '@sluice/service'
 import type { Logger } from 'pino'
+import { checkAdmission } from './admission-check.js'
 import { toBrokerAddress } from './broker-address.js'
 import { brokerIdOf, nodeName } from './broker-peers.js'
 import { ClusterMember } from './cluster-member.js'
 import type { BrokerConfig } from './config.js'
+import type { ForcedRecovery } from './forced-recovery.js'
 import { type NodeIdentity, NodeIdentityError, openIdentity, saveIdentity } from './node-identity.js'
 
 const BODY_BYTES_MAX = 64 * 1024
@@ -113,8 +115,10 @@ export class Broker implements Service {
     await saveIdentity(config.dataDirectory, this.#identity)
     this.#savedLevel = this.#identity.featureLevel
     await this.#listen()
-    if (this.#identity.clusterId !== '') await this.#takePlace()
-    else this.#logger.info({ port: this.#port }, 'waiting to be added to a cluster: POST /broker')
+    if (this.#identity.clusterId !== '') {
+      await this.#checkAdmission(!wasMember)
+      await this.#takePlace()
+    } else this.#logger.info({ port: this.#port }, 'waiting to be added to a cluster: POST /broker')
   }
 
   async #listen(): Promise<void> {
@@ -127,6 +131,12 @@ export class Broker implements Service {
     })
     app.get('/status', () => this.#status())
     app.post('/verify', (request) => this.#verify(request.body))
+    app.get('/recovery', async () => ({ status: 'success', ...(await this.#forced().view()) }))
+    app.post('/recovery/groups', (request) => ({ status: 'success', ...this.#forced().force(request.body) }))
+    app.post('/recovery/record', async (request) => ({
+      status: 'success',
+      ...(await this.#forced().record(request.body)),
+    }))
     const rpc = new RpcServer({
       identity: () => ({
         clusterId: this.#identity.clusterId,
@@ -140,6 +150,7 @@ export class Broker implements Service {
         request: (method, payload, peer) => this.#answer(method, payload, peer),
         message: (method, payload, peer) => this.#take(method, payload, peer),
       },
+      admit: (peer) => this.#admit(peer),
       encodeError: (error) => ({ ...errorBody(this.#toFailure(error), 'broker') }),
       onError: (err, peer) => this.#logger.debug({ err, peer: peer.nodeId }, 'a connection ended'),
     })
@@ -150,6 +161,23 @@ export class Broker implements Service {
     const address = app.server.address()
     this.#port = typeof address === 'object' && address !== null ? address.port : port
     this.#logger.info({ host, port: this.#port }, 'listening')
+  }
+
+  async #checkAdmission(isFresh: boolean): Promise<void> {
+    const { clusterId, brokerId, nodeUuid, brokers } = this.#identity
+    const founders = this.#config.bootstrap
+    await checkAdmission({
+      brokerId,
+      nodeUuid,
+      isFresh,
+      identity: { clusterId, nodeId: nodeName(brokerId), role: 'broker' },
+      others: [...founders, ...brokers.filter(({ id }) => !founders.some((it) => it.id === id))].filter(
+        ({ id }) => id !== brokerId,
+      ),
+      random: entropy(),
+      logger: this.#logger,
+      signal: this.#stopping.signal,
+    })
   }
 
   async #takePlace(): Promise<void> {
@@ -207,7 +235,8 @@ export class Broker implements Service {
       method !== RpcMethod.RAFT ||
       peer.role !== 'broker' ||
       from === undefined ||
-      this.#member === undefined
+      this.#member === undefined ||
+      this.#member.fenceAgainst(from) !== undefined
     )
       return
     try {
@@ -216,6 +245,19 @@ export class Broker implements Service {
       if (!(error instanceof RaftDecodeError)) throw error
       this.#logger.warn({ err: error, peer: peer.nodeId }, 'a frame of another broker cannot be read')
     }
+  }
+
+  /** A broker that was given up is refused, so that nothing of what it has comes back. */
+  #admit({ nodeId }: RpcPeer): { readonly code: string; readonly message: string } | undefined {
+    const id = brokerIdOf(nodeId)
+    const message = id === undefined ? undefined : this.#member?.fenceAgainst(id)
+    return message === undefined ? undefined : { code: 'BROKER_FENCED', message }
+  }
+
+  #forced(): ForcedRecovery {
+    if (this.#member === undefined)
+      throw new BrokerError('NOT_LEADER', 'this broker is not part of a cluster yet', { outcome: 'no' })
+    return this.#member.forced
   }
 
   async #join(json: unknown): Promise<Record<string, unknown>> {

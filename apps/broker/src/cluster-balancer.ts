@@ -74,7 +74,7 @@ export class ClusterBalancer {
       state.brokers().map(({ id }) => ({
         id,
         isFit: !knowsTheDead || state.healthCheck('broker', id)?.status === 'alive',
-        isGoing: going.has(id),
+        isGoing: going.has(id) || state.lostBy(id) !== undefined,
       })),
     )
     if (step.kind === 'hand-over') group.transferLeadership(step.to)

@@ -21,6 +21,8 @@ import { ClusterBalancer } from './cluster-balancer.js'
 import { DatabaseCopies } from './database-copies.js'
 import { DatabaseRecovery } from './database-recovery.js'
 import { DatabaseSnapshots } from './database-snapshots.js'
+import { fencedError } from './admission-check.js'
+import { ForcedRecovery } from './forced-recovery.js'
 import { handOver } from './hand-over.js'
 import { introduce, isWhereKnown } from './introduction.js'
 import { startKeepers } from './keepers.js'
@@ -65,6 +67,7 @@ export class ClusterMember {
   readonly logRecovery: LogRecovery
   readonly check: ReplicaCheck
   readonly catchUp: PartitionCatchUp
+  readonly forced: ForcedRecovery
   readonly #arrivals: SnapshotArrivals
   readonly #parts: MemberParts
   readonly #peers: BrokerPeers
@@ -92,7 +95,15 @@ export class ClusterMember {
     this.#parts = parts
     const { config, clusterId, brokerId, database, clock, random, logger } = parts
     const identity: RpcIdentity = { clusterId, nodeId: nodeName(brokerId), role: 'broker' }
-    this.#peers = new BrokerPeers({ self: brokerId, identity, random, logger })
+    this.#peers = new BrokerPeers({
+      self: brokerId,
+      identity,
+      random,
+      logger,
+      onRefused: ({ code, message }) => {
+        if (code === 'BROKER_FENCED') parts.onFatal(fencedError(message))
+      },
+    })
     this.#closers.add('connections to brokers', () => this.#peers.close())
     const exchange = snapshotExchange({
       ...parts,
@@ -239,6 +250,16 @@ export class ClusterMember {
       logger,
     })
     for (const [name, keeper] of Object.entries(keepers)) this.#closers.add(name, () => keeper.stop())
+    this.forced = new ForcedRecovery({
+      ...parts,
+      host: this.host,
+      replicas: this.replicas,
+      metadata: this.#metadata,
+      peers: this.#peers,
+      newestTimestamps: () => store.newestTimestamps(database),
+      recovering: () => this.recovery.recoveries,
+      quietMs: config.recoveryQuietMs,
+    })
     this.calls = new BrokerCalls({
       replicas: this.replicas,
       service: new PartitionService(
@@ -304,6 +325,14 @@ export class ClusterMember {
     return { applied: appliedIndex, compacted: group.log.compactedIndex, voters: group.configuration.voters }
   }
 
+  /** Why the broker is never part of this cluster again; `undefined` for one that may be. */
+  fenceAgainst(brokerId: number): string | undefined {
+    const recovery = this.#metadata.state.lostBy(brokerId) ?? this.#source.state.lostBy(brokerId)
+    if (recovery === undefined) return undefined
+    const { planId, at, operator } = recovery
+    return `broker ${brokerId} was given up by recovery ${planId} (${operator}, ${new Date(at).toISOString()}): what it has must not come back. Start it with an empty data directory and an empty database, without BROKER_ID, and add it with POST /broker`
+  }
+
   /** True, or what is missing. */
   get ready(): true | string {
     if (!this.#source.ready) return 'the metadata is not here yet'
@@ -354,6 +383,7 @@ export class ClusterMember {
     const { state } = this.#source
     // Before it is here, its settings are those of nobody.
     if (state.clusterId !== '') this.#checkFeatureLevel(state.settings.featureLevel)
+    for (const { lost } of state.recoveries()) for (const id of lost) this.#peers.fence(id)
     this.#removeGone(changes)
     this.replicas.place(changes?.flatMap(({ partitions }) => partitions) ?? state.partitions())
     if (changes?.some(changesBrokers) === false) return
@@ -402,6 +432,7 @@ export class ClusterMember {
   }
 
   async #choresOf(round: number): Promise<void> {
+    this.forced.observe()
     if (round % TIDY_EVERY === 0) {
       const { state } = this.#source
       returnLeaderships(this.replicas.all(), {

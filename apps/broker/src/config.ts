@@ -39,6 +39,11 @@ export interface BrokerConfig {
   readonly closedPartitionGraceMs: number
   /** Between two ranges that replicas compare. Milliseconds. Less finds damage sooner and costs more reading. */
   readonly replicaCheckMs: number
+  /**
+   * A group must have been without a leader, and a broker silent, for so long before an operator may give it up.
+   * Milliseconds.
+   */
+  readonly recoveryQuietMs: number
   readonly replicationFactor: number
   /** Replicas of a partition are put on different racks where possible; empty: no matter. */
   readonly rack: string
@@ -98,6 +103,11 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
       fallback: 600_000,
     }),
     replicaCheckMs: reader.integer('BROKER_REPLICA_CHECK_MS', { min: 10, max: 3_600_000, fallback: 1000 }),
+    recoveryQuietMs: reader.integer('BROKER_RECOVERY_QUIET_MS', {
+      min: 1000,
+      max: 3_600_000,
+      fallback: 10_000,
+    }),
     replicationFactor: reader.integer('SLUICE_REPLICATION_FACTOR', { min: 1, max: 9, fallback: 3 }),
     rack: reader.string('BROKER_RACK', { fallback: '' }),
     logLevel: reader.choice('SLUICE_LOG_LEVEL', LOG_LEVELS, 'info'),

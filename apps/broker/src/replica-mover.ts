@@ -126,12 +126,13 @@ function viewOf(group: RaftGroup, before: SeenGroup | undefined): GroupView {
   return { configuration, isCommitted: group.isConfigurationCommitted, caughtUp }
 }
 
-function contextOf(moveId: number): Uint8Array {
+/** What a configuration of a partition's group carries. */
+export function contextOf(moveId: number): Uint8Array {
   const bytes = new Uint8Array(4)
   new DataView(bytes.buffer).setUint32(0, moveId, true)
   return bytes
 }
 
-function moveIdOf({ context }: Configuration): number {
+export function moveIdOf({ context }: Configuration): number {
   return context.length === 0 ? 0 : new DataView(context.buffer, context.byteOffset).getUint32(0, true)
 }

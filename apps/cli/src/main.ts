@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { messageOf, systemClock } from '@sluice/foundation'
 import { Command } from 'commander'
 import { runExtraBroker } from './broker-command.js'
+import { recoverApply, recoverPlan } from './recover-command.js'
 import { type DataPaths } from './data-paths.js'
 import { type DatabaseServer, ExistingServers } from './database-server.js'
 import { EmbeddedPostgres } from './embedded-postgres.js'
@@ -113,6 +115,45 @@ program
       })
       for (const line of lines) terminal.plain(line)
       process.exitCode = exitCode
+    })
+  })
+
+const recover = program
+  .command('recover')
+  .description('gives brokers up that are lost for good, where too few are left for a majority')
+
+recover
+  .command('plan')
+  .description(
+    'asks the survivors what is left and writes a plan, which says what may be lost; changes nothing',
+  )
+  .option('--broker <host:port...>', 'the survivors, instead of the brokers that run from the data directory')
+  .option('--data-dir <path>', 'data directory of the cluster (SLUICE_DATA_DIR, ./.sluice)')
+  .option('--out <file>', 'where the plan is written (./sluice-recovery-<id>.json)')
+  .action(async (flags: SettingsFlags & { readonly broker?: string[]; readonly out?: string }) => {
+    await guarded(async () => {
+      const { dataDirectory } = readSettings(process.env, flags)
+      const lines = await recoverPlan({ dataDirectory, brokers: flags.broker ?? [], file: flags.out })
+      for (const line of lines) terminal.plain(line)
+    })
+  })
+
+recover
+  .command('apply')
+  .description(
+    'carries a plan out, unless it does not fit any more; may be run again when it was interrupted',
+  )
+  .requiredOption('--plan <file>', 'the plan')
+  .option('--confirm <id>', 'the id of the plan: what it says may be lost is accepted')
+  .option('--operator <name>', 'who answers for it, for the audit trail (the user that runs this)')
+  .action(async (flags: { readonly plan: string; readonly confirm?: string; readonly operator?: string }) => {
+    await guarded(async () => {
+      await recoverApply({
+        file: flags.plan,
+        confirm: flags.confirm,
+        operator: flags.operator ?? userInfo().username,
+        say: (line) => terminal.plain(line),
+      })
     })
   })
 

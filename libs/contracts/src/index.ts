@@ -86,6 +86,20 @@ export {
   type RebalanceRequest,
   type RemoveBrokerRequest,
 } from './rebalance-requests.js'
+export {
+  type ForceAnswer,
+  type ForceOutcome,
+  type ForceRequest,
+  type GroupOrder,
+  type GroupView,
+  parseForceRequest,
+  parseRecordRequest,
+  type PartitionPlace,
+  type RecordRequest,
+  RECOVERY_FORMAT,
+  RECOVERY_GROUPS_MAX,
+  type RecoveryView,
+} from './recovery.js'
 export { CLUSTER_PROTOCOL, RpcMethod } from './rpc-method.js'
 export { SCHEMAS } from './schemas.js'
 export { type AlterTopicRequest, parseAlterTopic, type TopicChangeRequest } from './topic-change.js'

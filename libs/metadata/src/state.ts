@@ -150,6 +150,10 @@ export class MetadataState {
     return this.#tables.recoveries.get(planId)
   }
 
+  recoveries(): readonly RecoveryInfo[] {
+    return [...this.#tables.recoveries.values()]
+  }
+
   /** The recovery that gave the broker up, for good; `undefined` for every other broker. */
   lostBy(brokerId: number): RecoveryInfo | undefined {
     const planId = this.#tables.lost.get(brokerId)

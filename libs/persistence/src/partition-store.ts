@@ -41,6 +41,14 @@ export class PartitionStore {
     return new Map(rows.map((row) => [row.group_id, row.applied_index]))
   }
 
+  /** Of the newest message of each partition, by group. Milliseconds since 1970. */
+  async newestTimestamps(db: Database): Promise<ReadonlyMap<number, number>> {
+    const rows = await db.selectFrom('partition_state').select(['group_id', 'latest_timestamp']).execute()
+    return new Map(
+      rows.flatMap((row) => (row.latest_timestamp === null ? [] : [[row.group_id, row.latest_timestamp]])),
+    )
+  }
+
   /** What the partition starts from; undefined when nothing of it was materialised. */
   async load(db: Database, groupId: number): Promise<StoredPartition | undefined> {
     return (await this.loadAll(db, [groupId])).get(groupId)

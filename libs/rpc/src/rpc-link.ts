@@ -21,6 +21,8 @@ export interface RpcLinkOptions {
   readonly onDown?: (error: Error) => void
   /** The peer speaks no version of the protocol that this side does; told once until that changes. */
   readonly onUnsupported?: (error: RpcError) => void
+  /** What answers there does not take this node, and says why. It is tried again all the same. */
+  readonly onRefused?: (refusal: { readonly code: string; readonly message: string }) => void
   readonly limits?: Partial<RpcLimits>
 }
 
@@ -189,6 +191,7 @@ export class RpcLink {
       response.on('close', () => {
         const refusal = refusalOf(Buffer.concat(chunks).toString())
         failed(this.#failure(refusal.code, refusal.message))
+        if (!this.#closed) this.#options.onRefused?.({ code: refusal.said, message: refusal.message })
       })
     })
     request.on('upgrade', (response, socket, head) => {
@@ -302,10 +305,11 @@ function closedError(outcome: 'no' | 'unknown'): RpcError {
   return new RpcError('CLOSED', 'this side closed the connection', { outcome })
 }
 
-function refusalOf(body: string): Refusal {
+function refusalOf(body: string): Refusal & { readonly said: string } {
   const { code, message } = parseRemote(Buffer.from(body))
   return {
     code: code === 'UNSUPPORTED_VERSION' ? code : 'REFUSED',
+    said: typeof code === 'string' ? code : '',
     message: typeof message === 'string' ? message : 'what answers there is no Sluice process',
   }
 }

@@ -20,8 +20,8 @@ export interface RpcServerOptions {
   readonly handlers: RpcHandlers
   /** What a peer is told of an error: plain JSON. */
   readonly encodeError: (error: unknown) => Readonly<Record<string, unknown>>
-  /** A reason to refuse a peer whose cluster and secret are right. */
-  readonly admit?: (peer: RpcPeer) => string | undefined
+  /** A reason to refuse a peer whose cluster and secret are right, with a code that it may branch on. */
+  readonly admit?: (peer: RpcPeer) => { readonly code: string; readonly message: string } | undefined
   readonly limits?: Partial<RpcLimits>
   /** A connection that ended badly. */
   readonly onError?: (error: Error, peer: RpcPeer) => void
@@ -136,7 +136,7 @@ export class RpcServer {
         message: `this process belongs to ${own.clusterId === '' ? 'no cluster yet' : `cluster ${own.clusterId}`}, the caller to ${peer.clusterId === '' ? 'none' : peer.clusterId}`,
       }
     const reason = this.#options.admit?.(peer)
-    return reason === undefined ? version : { status: 403, code: 'BROKER_REFUSED', message: reason }
+    return reason === undefined ? version : { status: 403, ...reason }
   }
 
   /** Until it closes; whatever is open when the server closes is destroyed. */

@@ -11,6 +11,7 @@ import {
   type RpcLinkOptions,
   type RpcLimits,
   RpcServer,
+  type RpcServerOptions,
 } from '@sluice/rpc'
 import { OFFER, PROTOCOL_VERSIONS } from '../src/protocol.js'
 
@@ -35,7 +36,7 @@ async function serve(
     port?: number
     identity?: RpcIdentity
     limits?: Partial<RpcLimits>
-    admit?: () => string | undefined
+    admit?: RpcServerOptions['admit']
     onError?: (error: Error) => void
   } = {},
 ): Promise<Served> {
@@ -533,7 +534,10 @@ describe('who may connect', () => {
   })
 
   test('whom the server does not admit hears why', async () => {
-    const { port } = await serve({}, { admit: () => 'not today' })
-    await expect(link(port).request(1, bytes(''), TIME)).rejects.toThrow('not today')
+    const { port } = await serve({}, { admit: () => ({ code: 'BROKER_FENCED', message: 'not today' }) })
+    const refusals: unknown[] = []
+    const caller = link(port, { onRefused: (refusal) => refusals.push(refusal) })
+    await expect(caller.request(1, bytes(''), TIME)).rejects.toThrow('not today')
+    expect(refusals[0]).toEqual({ code: 'BROKER_FENCED', message: 'not today' })
   })
 })

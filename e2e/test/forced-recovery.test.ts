@@ -1,0 +1,224 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { cp, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { afterEach, expect, test } from '@jest/globals'
+import { Api } from '../src/api.js'
+import { launchOf, relaunch, sluice } from '../src/command.js'
+import { acknowledgedInEachDatabase } from '../src/databases.js'
+import { ExtraBroker } from '../src/extra-broker.js'
+import { type ClusterProcess, LocalCluster, until } from '../src/index.js'
+
+const QUIET_MS = 2000
+const PARTITIONS = 4
+const MESSAGES = 200
+const UNCERTAIN = 'whether it was stored is not known'
+
+let cluster: LocalCluster | undefined
+let extras: ExtraBroker[] = []
+
+afterEach(async () => {
+  await Promise.all(extras.map((extra) => extra.stop()))
+  await cluster?.destroy()
+  cluster = undefined
+  extras = []
+}, 60_000)
+
+interface View {
+  readonly recoveries: readonly string[]
+  readonly groups: readonly {
+    readonly name: string
+    readonly leader: number
+    readonly term: number
+    readonly voters: readonly number[]
+  }[]
+}
+
+async function viewOf({ port }: ClusterProcess): Promise<View> {
+  const api = new Api(port)
+  try {
+    return (await api.must('GET', '/recovery')) as unknown as View
+  } finally {
+    api.close()
+  }
+}
+
+function brokerOf(running: LocalCluster, id: number): ClusterProcess {
+  return running.processes().find((one) => one.kind === 'broker' && one.id === id)!
+}
+
+/** Lost brokers are not started again while the test runs. */
+function start(brokers: number): Promise<LocalCluster> {
+  return LocalCluster.start({
+    brokers,
+    env: { SLUICE_RESTART_DELAY_MS: '60000', BROKER_RECOVERY_QUIET_MS: String(QUIET_MS) },
+  })
+}
+
+async function produce(running: LocalCluster, topic: string, texts: readonly string[]): Promise<number> {
+  const producer = await running.api.registerProducer(topic)
+  for (const message of texts)
+    await running.api.must('POST', '/producer/produce', {
+      producer_id: producer,
+      topic_name: topic,
+      message,
+      key: 'one partition',
+    })
+  return producer
+}
+
+async function consume(running: LocalCluster, topic: string): Promise<string[]> {
+  const consumer = await running.api.registerConsumer(topic)
+  const texts: string[] = []
+  for (;;) {
+    const { messages } = await running.api.must('POST', '/consumer/consume', {
+      consumer_id: consumer,
+      topic_name: topic,
+      max_messages: 1000,
+    })
+    const some = messages as { message: string }[]
+    if (some.length === 0) return texts
+    texts.push(...some.map(({ message }) => message).filter((text) => text !== UNCERTAIN))
+  }
+}
+
+/** As soon as it has been quiet for long enough. */
+async function plan(running: LocalCluster): Promise<{ readonly id: string; readonly output: string }> {
+  let made: { readonly id: string; readonly output: string } | undefined
+  let output = ''
+  await until(
+    async () => {
+      const ended = await sluice(
+        ['recover', 'plan', '--data-dir', running.dataDirectory, '--out', 'plan.json'],
+        running.dataDirectory,
+      )
+      output = ended.output
+      const id = /Plan ([0-9a-f]{12}) for cluster/.exec(output)?.[1]
+      if (ended.code === 0 && id !== undefined) made = { id, output }
+      return made !== undefined
+    },
+    30_000,
+    () => `no plan: ${output}`,
+  )
+  return made!
+}
+
+function apply(
+  running: LocalCluster,
+  id: string,
+  file = 'plan.json',
+): Promise<{ readonly code: number | null; readonly output: string }> {
+  return sluice(
+    ['recover', 'apply', '--plan', file, '--confirm', id, '--operator', 'ann'],
+    running.dataDirectory,
+  )
+}
+
+const numbered = (count: number, from = 0): string[] =>
+  Array.from({ length: count }, (_, i) => `m${i + from}`)
+
+test('two of three brokers are lost for good: nothing happens by itself, and an operator goes on with what one has', async () => {
+  const running = (cluster = await start(3))
+  await running.api.must('POST', '/topics', { topic_name: 'orders', partitions: PARTITIONS })
+  const producer = await produce(running, 'orders', numbered(MESSAGES))
+  await acknowledgedInEachDatabase(running, ['orders'], MESSAGES)
+  const survivor = brokerOf(running, 1)
+  const [second, third] = [brokerOf(running, 2), brokerOf(running, 3)]
+  const launch = launchOf(second)
+  running.kill(second)
+  running.kill(third)
+  const old = path.join(running.dataDirectory, 'old-broker-2')
+  await cp(path.join(running.dataDirectory, 'broker-2'), old, { recursive: true })
+  for (const name of ['broker-2', 'broker-3'])
+    await rm(path.join(running.dataDirectory, name), { recursive: true })
+
+  // The survivor may have led a partition, and stored what it cannot commit: that outcome is unknown.
+  const codes: unknown[] = []
+  const attempt = async (): Promise<unknown> => {
+    const { body } = await running.api.post('/producer/produce', {
+      producer_id: producer,
+      topic_name: 'orders',
+      message: UNCERTAIN,
+    })
+    expect(body).toMatchObject({ status: 'failure', retriable: true })
+    codes.push(body['code'])
+    return body['code']
+  }
+  await until(
+    async () => (await attempt()) === 'NO_QUORUM',
+    60_000,
+    () => `it is not said that there is no quorum: ${codes.join(', ')}`,
+  )
+  expect(await attempt()).toBe('NO_QUORUM')
+  const made = await plan(running)
+  expect(made.output).toMatch(/GIVEN UP FOR GOOD: broker 2 .*, broker 3 /)
+  expect(made.output).toMatch(/metadata +1, 2, 3 +1 +broker 1 /)
+  expect(made.output).toMatch(/orders\.\d: offsets 0 to 199 are kept, the newest of 20/)
+  expect(made.output).toMatch(/0 partitions have their majority/)
+
+  for (const [id, file, why] of [
+    ['000000000000', 'plan.json', /000000000000 was confirmed: nothing was changed/],
+    [made.id, 'changed.json', /was changed since it was made/],
+  ] as const) {
+    const path_ = path.join(running.dataDirectory, 'plan.json')
+    writeFileSync(
+      path.join(running.dataDirectory, 'changed.json'),
+      readFileSync(path_, 'utf8').replace('"chosen": 1', '"chosen": 2'),
+    )
+    const ended = await apply(running, id, file)
+    expect(ended).toMatchObject({ code: 1 })
+    expect(ended.output).toMatch(why)
+  }
+  const before = await viewOf(survivor)
+  expect(before.recoveries).toEqual([])
+  for (const { leader, voters } of before.groups) {
+    expect(leader).toBe(0)
+    expect(voters.toSorted((a, b) => a - b)).toEqual([1, 2, 3])
+  }
+
+  const done = await apply(running, made.id)
+  expect(done).toMatchObject({ code: 0 })
+  const after = await viewOf(survivor)
+  expect(after.recoveries).toEqual([made.id])
+  for (const { leader, voters } of after.groups) expect([leader, voters]).toEqual([1, [1]])
+  const again = await apply(running, made.id)
+  expect(again).toMatchObject({ code: 0 })
+
+  await produce(running, 'orders', numbered(20, MESSAGES))
+  expect(await consume(running, 'orders')).toEqual(numbered(MESSAGES + 20))
+  const { audit_events: events } = (await running.api.must('GET', '/audit-events?limit=1000')) as {
+    audit_events: { kind: string; subject: string; reason: string }[]
+  }
+  const told = events.filter(({ kind }) => /^recovery|lost$|recovered$/.test(kind))
+  expect(told.map(({ kind, subject }) => `${kind} ${subject}`).toSorted()).toEqual(
+    [
+      `recovery-begun recovery/${made.id}`,
+      'broker-lost broker/2',
+      'broker-lost broker/3',
+      ...[1, 2, 3, 4].map((number) => `partition-recovered partition/orders.${number}`),
+      `recovery-ended recovery/${made.id}`,
+    ].toSorted(),
+  )
+  expect(told.find(({ kind }) => kind === 'recovery-begun')?.reason).toMatch(/^by ann: brokers 2, 3 /)
+
+  const returned = await relaunch(launch, { BROKER_DATA_DIR: old }, 30_000)
+  expect(returned.code).toBeGreaterThan(0)
+  expect(returned.output).toMatch(/BROKER_FENCED/)
+  expect(returned.output).toMatch(/was given up by recovery .* Start it with an empty data directory/)
+
+  for (let i = 0; i < 2; i++) {
+    const extra = await ExtraBroker.start(running)
+    extras.push(extra)
+    await running.api.must('POST', '/broker', { port: extra.port })
+  }
+  let rows: readonly { readonly broker_id: number; readonly replicas: number }[] = []
+  await until(
+    async () => {
+      rows = (await running.api.must('GET', '/brokers'))['brokers'] as typeof rows
+      return rows.length === 3 && rows.every(({ replicas }) => replicas === PARTITIONS)
+    },
+    60_000,
+    () => `the replication factor is not reached: ${JSON.stringify(rows)}`,
+  )
+  await produce(running, 'orders', numbered(20, MESSAGES + 20))
+  expect(await consume(running, 'orders')).toEqual(numbered(MESSAGES + 40))
+}, 240_000)

@@ -25,6 +25,7 @@ afterEach(async () => {
 
 interface View {
   readonly recoveries: readonly string[]
+  readonly partitions: readonly { readonly name: string; readonly replicas: readonly number[] }[]
   readonly groups: readonly {
     readonly name: string
     readonly leader: number
@@ -221,4 +222,58 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
   )
   await produce(running, 'orders', numbered(20, MESSAGES + 20))
   expect(await consume(running, 'orders')).toEqual(numbered(MESSAGES + 40))
+}, 240_000)
+
+test('three of five are lost for good: partitions with a majority are left alone, those without go on with one, of one nothing is left', async () => {
+  const running = (cluster = await start(5))
+  const count = 10
+  await running.api.must('POST', '/topics', { topic_name: 'wide', partitions: count })
+  const producer = await running.api.registerProducer('wide')
+  const produceTo = (partition: number, message: string) =>
+    running.api.post('/producer/produce', { producer_id: producer, topic_name: 'wide', partition, message })
+  for (let partition = 1; partition <= count; partition++)
+    for (const message of ['a', 'b', 'c'])
+      expect(await produceTo(partition, `${partition}${message}`)).toMatchObject({ status: 200 })
+  const { partitions } = await viewOf(brokerOf(running, 1))
+  const lost = [3, 4, 5]
+  // Each replica that will be left has what was acknowledged, and knows that it was.
+  const leftOf = (replicas: readonly number[]): number[] => replicas.filter((id) => !lost.includes(id))
+  await until(
+    async () => {
+      for (const id of [1, 2]) {
+        const api = new Api(brokerOf(running, id).port)
+        const { partitions: held } = await api.must('GET', '/status').finally(() => api.close())
+        if ((held as { end: number }[]).some(({ end }) => end !== 3)) return false
+      }
+      return true
+    },
+    20_000,
+    () => 'the survivors do not have everything',
+  )
+  for (const id of lost) running.kill(brokerOf(running, id))
+  const made = await plan(running)
+  const file = JSON.parse(readFileSync(path.join(running.dataDirectory, 'plan.json'), 'utf8')) as {
+    readonly partitions: readonly { readonly name: string; readonly voters: readonly number[] }[]
+    readonly gone: readonly { readonly name: string }[]
+    readonly untouched: number
+  }
+  const named = (left: number): string[] =>
+    partitions.filter(({ replicas }) => leftOf(replicas).length === left).map(({ name }) => name)
+  expect(file.partitions.map(({ name }) => name)).toEqual(named(1))
+  expect(file.gone.map(({ name }) => name)).toEqual(named(0))
+  expect(file.untouched).toBe(named(2).length)
+  for (const left of [1, 2]) expect(named(left).length).toBeGreaterThan(0)
+  expect(await apply(running, made.id)).toMatchObject({ code: 0 })
+
+  for (let partition = 1; partition <= count; partition++) {
+    const { replicas } = partitions.find(({ name }) => name === `wide.${partition}`)!
+    const isGone = leftOf(replicas).length === 0
+    const answer = await produceTo(partition, `${partition}d`)
+    if (isGone) expect(answer.body).toMatchObject({ status: 'failure', retriable: true })
+    else expect(answer).toMatchObject({ status: 200, body: { offset: 3 } })
+  }
+  const { brokers } = (await running.api.must('GET', '/brokers')) as {
+    brokers: { broker_id: number; state: string }[]
+  }
+  for (const { broker_id: id, state } of brokers) if (lost.includes(id)) expect(state).toBe('evicted')
 }, 240_000)

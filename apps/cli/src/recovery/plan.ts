@@ -124,7 +124,7 @@ export function makePlan(survivors: readonly Survivor[], now: Date): RecoveryPla
 }
 
 /** Of everything that a plan says. */
-export function checksumOf(rest: Omit<RecoveryPlan, 'format' | 'id' | 'checksum'>): string {
+function checksumOf(rest: Omit<RecoveryPlan, 'format' | 'id' | 'checksum'>): string {
   return createHash('sha256').update(JSON.stringify(rest)).digest('hex')
 }
 

@@ -18,6 +18,7 @@ let extras: ExtraBroker[] = []
 
 afterEach(async () => {
   await Promise.all(extras.map((extra) => extra.stop()))
+  if (cluster !== undefined) process.kill(cluster.supervisorPid, 'SIGCONT')
   await cluster?.destroy()
   cluster = undefined
   extras = []
@@ -47,12 +48,14 @@ function brokerOf(running: LocalCluster, id: number): ClusterProcess {
   return running.processes().find((one) => one.kind === 'broker' && one.id === id)!
 }
 
-/** Lost brokers are not started again while the test runs. */
-function start(brokers: number): Promise<LocalCluster> {
-  return LocalCluster.start({
+/** Whoever is killed stays so: its supervisor is stopped. */
+async function start(brokers: number): Promise<LocalCluster> {
+  const running = await LocalCluster.start({
     brokers,
-    env: { SLUICE_RESTART_DELAY_MS: '60000', BROKER_RECOVERY_QUIET_MS: String(QUIET_MS) },
+    env: { BROKER_RECOVERY_QUIET_MS: String(QUIET_MS) },
   })
+  process.kill(running.supervisorPid, 'SIGSTOP')
+  return running
 }
 
 async function produce(running: LocalCluster, topic: string, texts: readonly string[]): Promise<number> {
@@ -83,13 +86,17 @@ async function consume(running: LocalCluster, topic: string): Promise<string[]> 
 }
 
 /** As soon as it has been quiet for long enough. */
-async function plan(running: LocalCluster): Promise<{ readonly id: string; readonly output: string }> {
+async function plan(
+  running: LocalCluster,
+  survivors: readonly number[],
+): Promise<{ readonly id: string; readonly output: string }> {
   let made: { readonly id: string; readonly output: string } | undefined
   let output = ''
+  const addresses = survivors.map((id) => `127.0.0.1:${brokerOf(running, id).port}`)
   await until(
     async () => {
       const ended = await sluice(
-        ['recover', 'plan', '--data-dir', running.dataDirectory, '--out', 'plan.json'],
+        [...['recover', 'plan', '--out', 'plan.json', '--broker'], ...addresses],
         running.dataDirectory,
       )
       output = ended.output
@@ -114,6 +121,45 @@ function apply(
   )
 }
 
+/** Nobody who is heard can be given up, whoever asks for it. */
+async function nothingIsForcedOnTheHealthy(running: LocalCluster): Promise<void> {
+  const { port } = brokerOf(running, 1)
+  const from = (...args: string[]) => sluice(['recover', 'plan', ...args], running.dataDirectory)
+  const all = await from('--data-dir', running.dataDirectory)
+  expect(all).toMatchObject({ code: 1 })
+  expect(all.output).toMatch(/every broker of the cluster answers: nobody is lost/)
+  const one = await from('--broker', `127.0.0.1:${port}`)
+  expect(one).toMatchObject({ code: 1 })
+  expect(one.output).toMatch(/is not named, and broker 1 heard it/)
+  const api = new Api(port)
+  try {
+    const { cluster_id } = await api.must('GET', '/recovery')
+    const order = { format: 1, plan_id: 'x', confirm: 'x', cluster_id, lost: [2, 3], groups: [] }
+    for (const [body, code, why] of [
+      [order, 'RECOVERY_REFUSED', /broker 2 was heard 0 ms ago: it is not lost/],
+      [{ ...order, confirm: 'y' }, 'RECOVERY_REFUSED', /another one was confirmed/],
+      [{ ...order, cluster_id: 'z' }, 'RECOVERY_REFUSED', /this broker belongs to cluster/],
+      [{ ...order, lost: [1] }, 'RECOVERY_REFUSED', /broker 1 is alive/],
+      [{ ...order, lost: 'all' }, 'INVALID_REQUEST', /lost must be a list/],
+      [{ ...order, format: 2 }, 'UNSUPPORTED_VERSION', /format 1/],
+    ] as const) {
+      const answer = await api.post('/recovery/groups', body)
+      expect(answer.body).toMatchObject({ code })
+      expect(answer.body['message']).toMatch(why)
+    }
+    const step = { kind: 'begin', operator: 'ann', lost: [2], skips_ids: true, summary: 'no' }
+    const record = await api.post('/recovery/record', { format: 1, plan_id: 'x', cluster_id, step })
+    expect(record.body).toMatchObject({ code: 'RECOVERY_REFUSED', outcome: 'no' })
+  } finally {
+    api.close()
+  }
+}
+
+async function applied(running: LocalCluster, id: string): Promise<void> {
+  const { code, output } = await apply(running, id)
+  if (code !== 0) throw new Error(`not applied: ${output}`)
+}
+
 const numbered = (count: number, from = 0): string[] =>
   Array.from({ length: count }, (_, i) => `m${i + from}`)
 
@@ -125,12 +171,18 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
   const survivor = brokerOf(running, 1)
   const [second, third] = [brokerOf(running, 2), brokerOf(running, 3)]
   const launch = launchOf(second)
-  running.kill(second)
-  running.kill(third)
+  await nothingIsForcedOnTheHealthy(running)
   const old = path.join(running.dataDirectory, 'old-broker-2')
+  const thirdLaunch = launchOf(third)
+  running.kill(third)
+  await rm(path.join(running.dataDirectory, 'broker-3'), { recursive: true })
+  // A founder that has forgotten what it voted for is not let in again, while there is still a majority.
+  const forgetful = await relaunch(thirdLaunch, {}, 30_000)
+  expect(forgetful.code).toBeGreaterThan(0)
+  expect(forgetful.output).toMatch(/broker 3 of this cluster has another data directory/)
+  running.kill(second)
   await cp(path.join(running.dataDirectory, 'broker-2'), old, { recursive: true })
-  for (const name of ['broker-2', 'broker-3'])
-    await rm(path.join(running.dataDirectory, name), { recursive: true })
+  await rm(path.join(running.dataDirectory, 'broker-2'), { recursive: true })
 
   // The survivor may have led a partition, and stored what it cannot commit: that outcome is unknown.
   const codes: unknown[] = []
@@ -150,7 +202,7 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
     () => `it is not said that there is no quorum: ${codes.join(', ')}`,
   )
   expect(await attempt()).toBe('NO_QUORUM')
-  const made = await plan(running)
+  const made = await plan(running, [1])
   expect(made.output).toMatch(/GIVEN UP FOR GOOD: broker 2 .*, broker 3 /)
   expect(made.output).toMatch(/metadata +1, 2, 3 +1 +broker 1 /)
   expect(made.output).toMatch(/orders\.\d: offsets 0 to 199 are kept, the newest of 20/)
@@ -176,18 +228,16 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
     expect(voters.toSorted((a, b) => a - b)).toEqual([1, 2, 3])
   }
 
-  const done = await apply(running, made.id)
-  expect(done).toMatchObject({ code: 0 })
+  await applied(running, made.id)
   const after = await viewOf(survivor)
   expect(after.recoveries).toEqual([made.id])
   for (const { leader, voters } of after.groups) expect([leader, voters]).toEqual([1, [1]])
-  const again = await apply(running, made.id)
-  expect(again).toMatchObject({ code: 0 })
+  await applied(running, made.id)
 
   await produce(running, 'orders', numbered(20, MESSAGES))
   expect(await consume(running, 'orders')).toEqual(numbered(MESSAGES + 20))
   const { audit_events: events } = (await running.api.must('GET', '/audit-events?limit=1000')) as {
-    audit_events: { kind: string; subject: string; reason: string }[]
+    audit_events: { kind: string; subject: string; reason: string; by: string | null }[]
   }
   const told = events.filter(({ kind }) => /^recovery|lost$|recovered$/.test(kind))
   expect(told.map(({ kind, subject }) => `${kind} ${subject}`).toSorted()).toEqual(
@@ -199,7 +249,8 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
       `recovery-ended recovery/${made.id}`,
     ].toSorted(),
   )
-  expect(told.find(({ kind }) => kind === 'recovery-begun')?.reason).toMatch(/^by ann: brokers 2, 3 /)
+  for (const { by } of told) expect(by).toBe('ann')
+  expect(told.find(({ kind }) => kind === 'recovery-begun')?.reason).toMatch(/^brokers 2, 3 are given up/)
 
   const returned = await relaunch(launch, { BROKER_DATA_DIR: old }, 30_000)
   expect(returned.code).toBeGreaterThan(0)
@@ -251,7 +302,7 @@ test('three of five are lost for good: partitions with a majority are left alone
     () => 'the survivors do not have everything',
   )
   for (const id of lost) running.kill(brokerOf(running, id))
-  const made = await plan(running)
+  const made = await plan(running, [1, 2])
   const file = JSON.parse(readFileSync(path.join(running.dataDirectory, 'plan.json'), 'utf8')) as {
     readonly partitions: readonly { readonly name: string; readonly voters: readonly number[] }[]
     readonly gone: readonly { readonly name: string }[]
@@ -263,7 +314,7 @@ test('three of five are lost for good: partitions with a majority are left alone
   expect(file.gone.map(({ name }) => name)).toEqual(named(0))
   expect(file.untouched).toBe(named(2).length)
   for (const left of [1, 2]) expect(named(left).length).toBeGreaterThan(0)
-  expect(await apply(running, made.id)).toMatchObject({ code: 0 })
+  await applied(running, made.id)
 
   for (let partition = 1; partition <= count; partition++) {
     const { replicas } = partitions.find(({ name }) => name === `wide.${partition}`)!

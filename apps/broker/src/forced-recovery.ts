@@ -231,7 +231,7 @@ export class ForcedRecovery {
 }
 
 /** Those who are left could elect a leader by themselves. */
-export function hasMajority(
+function hasMajority(
   { voters, votersOutgoing }: Pick<Configuration, 'voters' | 'votersOutgoing'>,
   lost: readonly number[],
 ): boolean {

@@ -126,7 +126,7 @@ export type BrokerStateCommand =
   | { readonly kind: 'remove-broker'; readonly at: number; readonly brokerId: number }
 
 /** What an operator forces on a cluster that lost majorities for good. Each may be said again. */
-export type RecoveryCommand =
+type RecoveryCommand =
   | {
       readonly kind: 'begin-recovery'
       readonly at: number

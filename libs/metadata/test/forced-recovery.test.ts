@@ -65,6 +65,7 @@ describe('a recovery by force', () => {
     ])
     expect(state.lostBy(2)).toMatchObject({ planId: PLAN, operator: 'ann', endedAt: AT + 9 })
     expect(state.lostBy(1)).toBeUndefined()
+    for (const event of [...state.auditEvents()].slice(-6)) expect(event.by).toBe('ann')
     expect(cluster.events().slice(-6)).toEqual([
       `recovery-begun recovery/${PLAN}`,
       'broker-lost broker/2',

@@ -22,7 +22,7 @@ export interface Survivor {
 }
 
 /** A replica that is left of a group. */
-export interface SurvivingReplica {
+interface SurvivingReplica {
   readonly broker_id: number
   readonly last_index: number
   readonly last_term: number

@@ -26,14 +26,11 @@ export function beginRecovery(tables: ClusterTables, command: CommandOf<'begin-r
   const stay = [...tables.brokers.values()].filter((it) => !lost.includes(it.id) && !isLeaving(it))
   if (stay.length === 0) return refused('LAST_BROKER', 'no broker would stay', 'lost')
   tables.putRecovery({ planId, operator, at, lost })
-  const auditEvents = [
-    tables.record(command, 'recovery-begun', `recovery/${planId}`, `by ${operator}: ${command.summary}`),
-  ]
+  const asked = { at, by: operator }
+  const auditEvents = [tables.record(asked, 'recovery-begun', `recovery/${planId}`, command.summary)]
   const brokers: BrokerInfo[] = []
   for (const id of lost) {
-    auditEvents.push(
-      tables.record(command, 'broker-lost', `broker/${id}`, `given up by ${operator} with plan ${planId}`),
-    )
+    auditEvents.push(tables.record(asked, 'broker-lost', `broker/${id}`, `given up with plan ${planId}`))
     const broker = tables.brokers.get(id)
     if (broker === undefined) continue
     const evicted = { ...broker, state: 'evicted' } as const
@@ -54,6 +51,7 @@ export function recoverPartitions(tables: ClusterTables, command: CommandOf<'rec
     .find((id) => !tables.brokers.has(id) || tables.lost.has(id))
   if (unfit !== undefined)
     return refused('RECOVERY_REFUSED', `broker ${unfit} is no survivor of this cluster`, 'replicas')
+  const asked = { at: command.at, by: recovery.operator }
   const partitions: PartitionInfo[] = []
   const auditEvents: AuditEvent[] = []
   for (const { groupId, moveId, replicas, loss } of command.partitions) {
@@ -64,7 +62,7 @@ export function recoverPartitions(tables: ClusterTables, command: CommandOf<'rec
     tables.replacePartition(partition, forced)
     partitions.push(forced)
     const subject = `partition/${partition.name}`
-    auditEvents.push(tables.record(command, 'partition-recovered', subject, `plan ${planId}: ${loss}`))
+    auditEvents.push(tables.record(asked, 'partition-recovered', subject, `plan ${planId}: ${loss}`))
   }
   return { result: { planId, recovered: partitions.length }, changes: { partitions, auditEvents } }
 }
@@ -76,7 +74,8 @@ export function endRecovery(tables: ClusterTables, command: CommandOf<'end-recov
   if (recovery.endedAt !== undefined) return { result: { planId }, changes: {} }
   const ended: RecoveryInfo = { ...recovery, endedAt: at }
   tables.putRecovery(ended)
-  const event = tables.record(command, 'recovery-ended', `recovery/${planId}`, summary)
+  const asked = { at, by: recovery.operator }
+  const event = tables.record(asked, 'recovery-ended', `recovery/${planId}`, summary)
   return { result: { planId }, changes: { auditEvents: [event] } }
 }
 

@@ -18,7 +18,6 @@ let extras: ExtraBroker[] = []
 
 afterEach(async () => {
   await Promise.all(extras.map((extra) => extra.stop()))
-  if (cluster !== undefined) process.kill(cluster.supervisorPid, 'SIGCONT')
   await cluster?.destroy()
   cluster = undefined
   extras = []
@@ -48,14 +47,20 @@ function brokerOf(running: LocalCluster, id: number): ClusterProcess {
   return running.processes().find((one) => one.kind === 'broker' && one.id === id)!
 }
 
-/** Whoever is killed stays so: its supervisor is stopped. */
-async function start(brokers: number): Promise<LocalCluster> {
-  const running = await LocalCluster.start({
+function start(brokers: number): Promise<LocalCluster> {
+  return LocalCluster.start({
     brokers,
-    env: { BROKER_RECOVERY_QUIET_MS: String(QUIET_MS) },
+    env: { SLUICE_RESTART_DELAY_MS: '60000', BROKER_RECOVERY_QUIET_MS: String(QUIET_MS) },
   })
-  process.kill(running.supervisorPid, 'SIGSTOP')
-  return running
+}
+
+/** With its data directory, at the path of which there is a file: whoever starts it again does not get far. */
+async function destroy(running: LocalCluster, broker: ClusterProcess, copyTo?: string): Promise<void> {
+  running.kill(broker)
+  const directory = path.join(running.dataDirectory, `broker-${broker.id}`)
+  if (copyTo !== undefined) await cp(directory, copyTo, { recursive: true })
+  await rm(directory, { recursive: true, maxRetries: 5 })
+  writeFileSync(directory, '')
 }
 
 async function produce(running: LocalCluster, topic: string, texts: readonly string[]): Promise<number> {
@@ -174,15 +179,13 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
   await nothingIsForcedOnTheHealthy(running)
   const old = path.join(running.dataDirectory, 'old-broker-2')
   const thirdLaunch = launchOf(third)
-  running.kill(third)
-  await rm(path.join(running.dataDirectory, 'broker-3'), { recursive: true })
+  await destroy(running, third)
   // A founder that has forgotten what it voted for is not let in again, while there is still a majority.
-  const forgetful = await relaunch(thirdLaunch, {}, 30_000)
+  const empty = path.join(running.dataDirectory, 'empty-broker-3')
+  const forgetful = await relaunch(thirdLaunch, { BROKER_DATA_DIR: empty }, 60_000)
   expect(forgetful.code).toBeGreaterThan(0)
   expect(forgetful.output).toMatch(/broker 3 of this cluster has another data directory/)
-  running.kill(second)
-  await cp(path.join(running.dataDirectory, 'broker-2'), old, { recursive: true })
-  await rm(path.join(running.dataDirectory, 'broker-2'), { recursive: true })
+  await destroy(running, second, old)
 
   // The survivor may have led a partition, and stored what it cannot commit: that outcome is unknown.
   const codes: unknown[] = []
@@ -252,7 +255,7 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
   for (const { by } of told) expect(by).toBe('ann')
   expect(told.find(({ kind }) => kind === 'recovery-begun')?.reason).toMatch(/^brokers 2, 3 are given up/)
 
-  const returned = await relaunch(launch, { BROKER_DATA_DIR: old }, 30_000)
+  const returned = await relaunch(launch, { BROKER_DATA_DIR: old }, 60_000)
   expect(returned.code).toBeGreaterThan(0)
   expect(returned.output).toMatch(/BROKER_FENCED/)
   expect(returned.output).toMatch(/was given up by recovery .* Start it with an empty data directory/)
@@ -301,7 +304,7 @@ test('three of five are lost for good: partitions with a majority are left alone
     20_000,
     () => 'the survivors do not have everything',
   )
-  for (const id of lost) running.kill(brokerOf(running, id))
+  await Promise.all(lost.map((id) => destroy(running, brokerOf(running, id))))
   const made = await plan(running, [1, 2])
   const file = JSON.parse(readFileSync(path.join(running.dataDirectory, 'plan.json'), 'utf8')) as {
     readonly partitions: readonly { readonly name: string; readonly voters: readonly number[] }[]

@@ -17,6 +17,8 @@ export interface ClusterShape {
   readonly host: string
   readonly port: number
   readonly brokerCount: number
+  /** Those of them that the cluster refuses for good. */
+  readonly givenUp?: ReadonlySet<number>
   readonly readManagerCount: number
   readonly writeManagerCount: number
   readonly loadBalancerCount: number
@@ -134,7 +136,8 @@ export function planBrokers(
 ): ProcessPlan[] {
   const members = ids(shape.brokerCount)
   const bootstrap = members.map((id) => `${id}=${INTERNAL_HOST}:${portOf(ports, brokerName(id))}`).join(',')
-  return members.map((id) => {
+  const started = members.filter((id) => shape.givenUp?.has(id) !== true)
+  return started.map((id) => {
     const port = portOf(ports, brokerName(id))
     return internal(shape, {
       name: brokerName(id),

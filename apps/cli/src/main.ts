@@ -118,6 +118,12 @@ program
     })
   })
 
+interface ApplyFlags {
+  readonly plan: string
+  readonly confirm?: string
+  readonly operator?: string
+}
+
 const recover = program
   .command('recover')
   .description('gives brokers up that are lost for good, where too few are left for a majority')
@@ -146,9 +152,11 @@ recover
   .requiredOption('--plan <file>', 'the plan')
   .option('--confirm <id>', 'the id of the plan: what it says may be lost is accepted')
   .option('--operator <name>', 'who answers for it, for the audit trail (the user that runs this)')
-  .action(async (flags: { readonly plan: string; readonly confirm?: string; readonly operator?: string }) => {
+  .option('--data-dir <path>', 'data directory of the cluster (SLUICE_DATA_DIR, ./.sluice)')
+  .action(async (flags: SettingsFlags & ApplyFlags) => {
     await guarded(async () => {
       await recoverApply({
+        dataDirectory: readSettings(process.env, flags).dataDirectory,
         file: flags.plan,
         confirm: flags.confirm,
         operator: flags.operator ?? userInfo().username,

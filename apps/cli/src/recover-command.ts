@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import { messageOf } from '@sluice/foundation'
+import { noteGivenUp } from './given-up.js'
 import { applyPlan } from './recovery/apply.js'
 import { readView } from './recovery/broker-client.js'
 import { makePlan, parsePlan, RecoveryError, type Survivor } from './recovery/plan.js'
@@ -44,6 +45,8 @@ export async function recoverPlan({
 }
 
 export interface RecoverApplyOptions {
+  /** Of the cluster, where `sluice start` runs it: those that are given up are not started there again. */
+  readonly dataDirectory: string
   readonly file: string
   /** Asked for where it is absent, at a terminal. */
   readonly confirm: string | undefined
@@ -51,11 +54,17 @@ export interface RecoverApplyOptions {
   readonly say: (line: string) => void
 }
 
-export async function recoverApply({ file, confirm, operator, say }: RecoverApplyOptions): Promise<void> {
+export async function recoverApply(options: RecoverApplyOptions): Promise<void> {
+  const { dataDirectory, file, confirm, operator, say } = options
   const plan = parsePlan(readFileSync(file, 'utf8'))
   for (const line of describePlan(plan)) say(line)
   const typed = confirm ?? (await ask(plan.id))
   await applyPlan({ plan, confirm: typed, operator, say })
+  noteGivenUp(
+    dataDirectory,
+    plan.cluster_id,
+    plan.lost.map(({ broker_id }) => broker_id),
+  )
   say(`Recovered. GET /audit-events tells what was done, under recovery/${plan.id}.`)
   say('Never start a broker that was given up with its old data again; it is refused.')
 }

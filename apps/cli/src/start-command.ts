@@ -10,6 +10,7 @@ import {
 import { type ClusterShape, INTERNAL_HOST, portWishes, type ProcessScripts } from './cluster-plan.js'
 import { DataLock, LockHeldError } from './data-lock.js'
 import { type DataPaths, dataPaths } from './data-paths.js'
+import { givenUpBrokers } from './given-up.js'
 import type { DatabaseServer } from './database-server.js'
 import { leftovers, stopLeftovers } from './leftovers.js'
 import { ProcessStartError } from './managed-process.js'
@@ -112,12 +113,14 @@ async function startWithPorts(
   onStart: (cluster: Cluster) => void,
 ): Promise<Cluster | undefined> {
   const { settings, terminal } = parts
+  const clusterId = before?.clusterId ?? newClusterId()
   const shape: ClusterShape = {
-    clusterId: before?.clusterId ?? newClusterId(),
+    clusterId,
     dataDirectory: paths.directory,
     host: settings.host,
     port: settings.port,
     brokerCount: settings.brokerCount,
+    givenUp: givenUpBrokers(paths.directory, clusterId),
     readManagerCount: settings.readManagerCount,
     writeManagerCount: settings.writeManagerCount,
     loadBalancerCount: settings.loadBalancerCount,

@@ -49,6 +49,22 @@ export async function messagesByPartition(
   })
 }
 
+/** Who holds each partition of a topic, the preferred leader first, as one broker's database says. */
+export async function replicasByPartition(
+  cluster: LocalCluster,
+  brokerId: number,
+  topic: string,
+): Promise<Map<string, readonly number[]>> {
+  return withDatabase(cluster, brokerId, async (client) => {
+    const { rows } = await client.query<{ name: string; brokers: number[] }>(
+      `SELECT name, array_agg(broker_id::integer ORDER BY position) AS brokers
+         FROM partitions JOIN replicas USING (group_id) WHERE topic = $1 GROUP BY name`,
+      [topic],
+    )
+    return new Map(rows.map(({ name, brokers }) => [name, brokers]))
+  })
+}
+
 async function withDatabase<T>(
   cluster: LocalCluster,
   brokerId: number,

@@ -1,4 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Api } from './api.js'
 import { freePort, type LocalCluster, until } from './local-cluster.js'
@@ -9,11 +11,13 @@ const START_LIMIT_MS = 30_000
 /** One more broker beside a cluster, as `sluice broker` runs it; it waits to be added. */
 export class ExtraBroker {
   readonly port: number
+  readonly dataDirectory: string
   readonly #supervisor: ChildProcess
   #output = ''
 
-  private constructor(port: number, supervisor: ChildProcess) {
+  private constructor(port: number, dataDirectory: string, supervisor: ChildProcess) {
     this.port = port
+    this.dataDirectory = dataDirectory
     this.#supervisor = supervisor
     const collect = (chunk: Buffer): void => {
       this.#output = (this.#output + chunk.toString()).slice(-50_000)
@@ -22,13 +26,17 @@ export class ExtraBroker {
     supervisor.stderr?.on('data', collect)
   }
 
-  static async start(cluster: LocalCluster): Promise<ExtraBroker> {
-    const port = await freePort()
+  /** @param port of one that was there before, to start it again */
+  static async start(cluster: LocalCluster, port?: number): Promise<ExtraBroker> {
+    return ExtraBroker.#startAt(cluster, port ?? (await freePort()))
+  }
+
+  static async #startAt(cluster: LocalCluster, port: number): Promise<ExtraBroker> {
     const supervisor = spawn(process.execPath, [CLI, 'broker', '--port', String(port)], {
       env: { ...process.env, ...cluster.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
-    const broker = new ExtraBroker(port, supervisor)
+    const broker = new ExtraBroker(port, path.join(cluster.dataDirectory, `broker-extra-${port}`), supervisor)
     const api = new Api(port)
     try {
       await until(
@@ -40,6 +48,13 @@ export class ExtraBroker {
       api.close()
     }
     return broker
+  }
+
+  /** Of the broker itself. */
+  get pid(): number {
+    const text = readFileSync(path.join(this.dataDirectory, 'cluster.json'), 'utf8')
+    const { processes } = JSON.parse(text) as { processes: readonly { kind: string; pid: number }[] }
+    return processes.find(({ kind }) => kind === 'broker')!.pid
   }
 
   /** Ctrl-C. */

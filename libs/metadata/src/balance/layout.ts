@@ -38,6 +38,8 @@ export class Layout {
   readonly #replicas = new Map<number, BrokerId[]>()
   /** Groups by the broker that holds a replica. */
   readonly #held = new Map<BrokerId, Set<number>>()
+  /** By broker and by another one: groups that could go from here to there, the cheapest last. */
+  readonly #candidates = new Map<BrokerId, Map<BrokerId, number[]>>()
 
   constructor(brokers: readonly PlanBroker[], partitions: readonly PlanPartition[]) {
     this.#brokers = new Map(brokers.map((broker) => [broker.id, broker]))
@@ -62,6 +64,11 @@ export class Layout {
 
   replicasOf(groupId: number): readonly BrokerId[] {
     return [...this.#replicas.get(groupId)!]
+  }
+
+  /** The one that is to lead it. */
+  leaderOf(groupId: number): BrokerId {
+    return this.#replicas.get(groupId)![0]!
   }
 
   before(groupId: number): readonly BrokerId[] {
@@ -93,6 +100,7 @@ export class Layout {
   add(groupId: number, id: BrokerId): void {
     this.#replicas.get(groupId)!.push(id)
     this.#heldBy(id).add(groupId)
+    this.#changed(groupId)
   }
 
   remove(groupId: number, id: BrokerId): void {
@@ -100,6 +108,7 @@ export class Layout {
     invariant(replicas.length > 1, 'a partition keeps a replica')
     replicas.splice(replicas.indexOf(id), 1)
     this.#heldBy(id).delete(groupId)
+    this.#changed(groupId)
   }
 
   replace(groupId: number, from: BrokerId, to: BrokerId): void {
@@ -107,6 +116,7 @@ export class Layout {
     replicas[replicas.indexOf(from)] = to
     this.#heldBy(from).delete(groupId)
     this.#heldBy(to).add(groupId)
+    this.#changed(groupId)
   }
 
   lead(groupId: number, id: BrokerId): void {
@@ -157,20 +167,54 @@ export class Layout {
 
   /** The smallest partition that can go from one broker to another without its replicas getting closer. */
   cheapestMove(from: BrokerId, to: BrokerId): number | undefined {
-    let best: PlanPartition | undefined
-    for (const groupId of this.#heldBy(from)) {
-      const partition = this.#partitions.get(groupId)!
-      if (partition.fixed || !this.mayGet(groupId, to)) continue
-      if (this.crowding(groupId, to, from) > this.crowding(groupId, from)) continue
-      if (best === undefined || this.#isCheaper(partition, best, to)) best = partition
-    }
-    return best?.groupId
+    const candidates = this.#candidatesOf(from, to)
+    for (let groupId = candidates.pop(); groupId !== undefined; groupId = candidates.pop())
+      if (this.#mayMove(groupId, from, to)) return groupId
+    return undefined
   }
 
-  /** One whose replicas change anyway costs least, then one that goes back, then the smallest. */
-  #isCheaper(a: PlanPartition, b: PlanPartition, to: BrokerId): boolean {
+  /** Looked for once; a partition is looked at again when its replicas have changed, since nothing else matters. */
+  #candidatesOf(from: BrokerId, to: BrokerId): number[] {
+    let targets = this.#candidates.get(from)
+    if (targets === undefined) this.#candidates.set(from, (targets = new Map()))
+    let candidates = targets.get(to)
+    if (candidates === undefined) {
+      candidates = [...this.#heldBy(from)].filter((groupId) => this.#mayMove(groupId, from, to))
+      candidates.sort((a, b) => this.#compare(b, a, to))
+      targets.set(to, candidates)
+    }
+    return candidates
+  }
+
+  #changed(groupId: number): void {
+    for (const from of this.#replicas.get(groupId)!)
+      for (const [to, candidates] of this.#candidates.get(from) ?? []) {
+        if (!this.#mayMove(groupId, from, to)) continue
+        let low = 0
+        let high = candidates.length
+        while (low < high) {
+          const middle = (low + high) >>> 1
+          if (this.#compare(candidates[middle]!, groupId, to) > 0) low = middle + 1
+          else high = middle
+        }
+        candidates.splice(low, 0, groupId)
+      }
+  }
+
+  #mayMove(groupId: number, from: BrokerId, to: BrokerId): boolean {
+    return (
+      this.#heldBy(from).has(groupId) &&
+      !this.#partitions.get(groupId)!.fixed &&
+      this.mayGet(groupId, to) &&
+      this.crowding(groupId, to, from) <= this.crowding(groupId, from)
+    )
+  }
+
+  /** One that goes back to a broker that held it costs least; among the same the smallest, then the first. */
+  #compare(one: number, other: number, to: BrokerId): number {
+    const [a, b] = [this.#partitions.get(one)!, this.#partitions.get(other)!]
     const returns = (it: PlanPartition): number => (it.replicas.includes(to) ? 0 : 1)
-    return returns(a) - returns(b) < 0 || (returns(a) === returns(b) && a.bytes < b.bytes)
+    return returns(a) - returns(b) || a.bytes - b.bytes || one - other
   }
 
   #heldBy(id: BrokerId): Set<number> {

@@ -26,44 +26,80 @@ export function evenLeaders(layout: Layout): void {
     }
     led.get(layout.replicasOf(groupId)[0]!)?.add(groupId)
   }
-  const fixed = new Set([...layout.partitions()].filter((it) => it.fixed).map((it) => it.groupId))
+  const leaderships = new Leaderships(layout, [...balanced])
   for (;;) {
-    const order = [...balanced].sort((a, b) => led.get(b)!.size - led.get(a)!.size || a - b)
-    const way = order
-      .map((from) => shortestWay(layout, { led, from, fixed }))
-      .find((found) => found !== undefined)
+    const way = leaderships.nextWay()
     if (way === undefined) return
     let to = way.to
     for (const { from, groupId } of way.steps.toReversed()) {
-      layout.lead(groupId, to)
-      led.get(from)!.delete(groupId)
-      led.get(to)!.add(groupId)
+      leaderships.move(groupId, from, to)
       to = from
     }
   }
 }
 
-/** From a broker to one that leads at least two fewer, over partitions that both ends of a step hold. */
-function shortestWay(
-  layout: Layout,
-  search: {
-    readonly led: ReadonlyMap<BrokerId, ReadonlySet<number>>
-    readonly from: BrokerId
-    readonly fixed: ReadonlySet<number>
-  },
-): { readonly steps: readonly Step[]; readonly to: BrokerId } | undefined {
-  const { led, from, fixed } = search
-  const goal = led.get(from)!.size - 2
-  const reached = new Map<BrokerId, readonly Step[]>([[from, []]])
-  for (const [at, steps] of reached)
-    for (const groupId of led.get(at)!) {
-      if (fixed.has(groupId)) continue
-      for (const to of layout.replicasOf(groupId)) {
-        if (reached.has(to) || !led.has(to)) continue
+/** Which leaderships can go from which broker to which: looked up, so that a step costs by brokers, not by partitions. */
+class Leaderships {
+  readonly #layout: Layout
+  readonly #brokers: readonly BrokerId[]
+  readonly #counts = new Map<BrokerId, number>()
+  /** By who leads them, then by who else holds a replica. */
+  readonly #shared = new Map<BrokerId, Map<BrokerId, Set<number>>>()
+
+  constructor(layout: Layout, brokers: readonly BrokerId[]) {
+    this.#layout = layout
+    this.#brokers = brokers
+    for (const id of brokers) {
+      this.#counts.set(id, 0)
+      this.#shared.set(id, new Map(brokers.map((other) => [other, new Set()])))
+    }
+    for (const { groupId, fixed } of layout.partitions()) {
+      const leader = layout.leaderOf(groupId)
+      if (!this.#counts.has(leader)) continue
+      this.#counts.set(leader, this.#countOf(leader) + 1)
+      if (!fixed) this.#share(groupId, leader)
+    }
+  }
+
+  /** From one of the brokers that lead the most to one that leads at least two fewer, the shortest way. */
+  nextWay(): { readonly steps: readonly Step[]; readonly to: BrokerId } | undefined {
+    const order = this.#brokers.toSorted((a, b) => this.#countOf(b) - this.#countOf(a) || a - b)
+    for (const from of order) {
+      const way = this.#shortestWay(from)
+      if (way !== undefined) return way
+    }
+    return undefined
+  }
+
+  move(groupId: number, from: BrokerId, to: BrokerId): void {
+    for (const groups of this.#shared.get(from)!.values()) groups.delete(groupId)
+    this.#layout.lead(groupId, to)
+    this.#counts.set(from, this.#countOf(from) - 1)
+    this.#counts.set(to, this.#countOf(to) + 1)
+    this.#share(groupId, to)
+  }
+
+  /** Over partitions that both ends of a step hold. */
+  #shortestWay(from: BrokerId): { readonly steps: readonly Step[]; readonly to: BrokerId } | undefined {
+    const goal = this.#countOf(from) - 2
+    const reached = new Map<BrokerId, readonly Step[]>([[from, []]])
+    for (const [at, steps] of reached)
+      for (const [to, groups] of this.#shared.get(at)!) {
+        const [groupId] = groups
+        if (groupId === undefined || reached.has(to)) continue
         const way = [...steps, { from: at, groupId }]
-        if (led.get(to)!.size <= goal) return { steps: way, to }
+        if (this.#countOf(to) <= goal) return { steps: way, to }
         reached.set(to, way)
       }
-    }
-  return undefined
+    return undefined
+  }
+
+  #share(groupId: number, leader: BrokerId): void {
+    for (const id of this.#layout.replicasOf(groupId))
+      if (id !== leader) this.#shared.get(leader)!.get(id)?.add(groupId)
+  }
+
+  #countOf(id: BrokerId): number {
+    return this.#counts.get(id)!
+  }
 }

@@ -1,4 +1,5 @@
 // How long the planner takes: npm run bench:planner. The metadata's leader does nothing else meanwhile.
+import { performance } from 'node:perf_hooks'
 import { planChanges } from '../libs/metadata/dist/index.js'
 
 const REPLICAS = 3

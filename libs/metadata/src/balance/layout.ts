@@ -176,7 +176,7 @@ export class Layout {
   /** Looked for once; a partition is looked at again when its replicas have changed, since nothing else matters. */
   #candidatesOf(from: BrokerId, to: BrokerId): number[] {
     let targets = this.#candidates.get(from)
-    if (targets === undefined) this.#candidates.set(from, (targets = new Map()))
+    if (targets === undefined) this.#candidates.set(from, (targets = new Map<BrokerId, number[]>()))
     let candidates = targets.get(to)
     if (candidates === undefined) {
       candidates = [...this.#heldBy(from)].filter((groupId) => this.#mayMove(groupId, from, to))

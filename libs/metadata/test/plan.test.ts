@@ -292,6 +292,28 @@ describe('a plan', () => {
     })
   })
 
+  test('ends the moves of partitions that are deleted at once', () => {
+    const cluster = withFour()
+    const told = cluster.tellFrom()
+    const moves = cluster.partitions
+      .filter(({ replicas }) => !(replicas as readonly number[]).includes(4))
+      .map(({ groupId, replicas }) => ({
+        groupId,
+        from: replicas,
+        to: [4, ...replicas.slice(0, 2)],
+        bytes: 0,
+      }))
+    const limits = { ...LIMITS, movesAtOnce: moves.length - 1 }
+    cluster.do({ kind: 'start-plan', at: cluster.now, reason: 'asked-for', ...limits, moves })
+    cluster.lead()
+    const name = cluster.state.partitionByGroup(moves[0]!.groupId)!.name
+    cluster.do({ kind: 'delete-topic', at: cluster.now, topic: 'orders' })
+    expect(cluster.states()).toEqual({ failed: moves.length - 1, skipped: 1 })
+    expect(cluster.plan).toMatchObject({ state: 'incomplete', endedAt: cluster.now })
+    expect(told()).toContain(`move-failed partition/${name}: plan 1: the partition is gone [nobody]`)
+    expect(told().at(-1)).toMatch(/^plan-ended plan\/1: incomplete/)
+  })
+
   test('is called off once, by its number', () => {
     const cluster = withFour()
     expect(cluster.errorOf({ kind: 'cancel-plan', at: AT, planId: 1 })).toBe('PLAN_NOT_FOUND')

@@ -3,7 +3,14 @@ import { unreachable } from '@sluice/foundation'
 import type { PlanCommand } from '../command.js'
 import type { PartitionInfo } from '../entities.js'
 import { isRefusal, type MoveRefusal, startMove } from '../replica-move.js'
-import { type BalancePlan, isRunning, moveEnded, type PlannedMove, withMoves } from './plan.js'
+import {
+  type BalancePlan,
+  isRunning,
+  moveEnded,
+  partitionsGone,
+  type PlannedMove,
+  withMoves,
+} from './plan.js'
 
 export interface PlansSnapshot {
   readonly nextId: number
@@ -51,6 +58,11 @@ export class PlanDesk {
   /** The metadata says that a partition's change of replicas is done. */
   moveEnded(ended: { readonly groupId: number; readonly moveId: number }, at: number): void {
     if (this.#newest !== undefined) this.#newest = moveEnded(this.#newest, ended, at)
+  }
+
+  /** Partitions were deleted. */
+  partitionsGone(groupIds: ReadonlySet<number>, at: number): void {
+    if (this.#newest !== undefined) this.#newest = partitionsGone(this.#newest, groupIds, at)
   }
 
   toJSON(): PlansSnapshot {

@@ -111,3 +111,19 @@ export function moveEnded(
     at,
   )
 }
+
+/** Partitions were deleted: what was to become of their replicas is over. */
+export function partitionsGone(plan: BalancePlan, groupIds: ReadonlySet<number>, at: number): BalancePlan {
+  const isOver = ({ groupId, state }: PlannedMove): boolean =>
+    groupIds.has(groupId) && (state === 'waiting' || state === 'moving' || state === 'undoing')
+  if (!isRunning(plan) || !plan.moves.some(isOver)) return plan
+  const reason = 'the partition is gone'
+  return withMoves(
+    plan,
+    (move) =>
+      isOver(move)
+        ? { ...move, state: move.state === 'waiting' ? 'skipped' : 'failed', since: at, reason }
+        : move,
+    at,
+  )
+}

@@ -3,7 +3,7 @@ import { unreachable } from '@sluice/foundation'
 import type { AuditEvent, AuditKind } from '../audit-trail.js'
 import type { BalancePlan } from '../balance/plan.js'
 import { planEvents } from '../balance/plan-events.js'
-import type { MoveCommand, PlanCommand } from '../command.js'
+import type { MetadataCommand, MoveCommand, PlanCommand } from '../command.js'
 import type { PartitionInfo } from '../entities.js'
 import { DETAILED_AUDIT_LEVEL } from '../feature-level.js'
 import {
@@ -147,13 +147,26 @@ function recordPlanBriefly(tables: ClusterTables, command: PlanCommand, planId: 
   }
 }
 
+/** Ends the moves of partitions that are deleted: nobody else would, before they took too long. */
+export function endMoves(
+  tables: ClusterTables,
+  command: MetadataCommand,
+  deleted: readonly PartitionInfo[],
+): AuditEvent[] {
+  const before = tables.plans.plan
+  tables.plans.partitionsGone(new Set(deleted.map(({ groupId }) => groupId)), command.at)
+  return before === tables.plans.plan ? [] : recordPlan(tables, command, before, deleted)
+}
+
 function recordPlan(
   tables: ClusterTables,
-  command: MoveCommand | PlanCommand,
+  command: MetadataCommand,
   before: BalancePlan | undefined,
+  deleted: readonly PartitionInfo[] = [],
 ): AuditEvent[] {
+  const gone = new Map<number, PartitionInfo>(deleted.map((partition) => [partition.groupId, partition]))
   const events = planEvents(before, tables.plans.plan!, {
-    nameOf: (groupId) => tables.partitions.get(groupId)?.name,
+    nameOf: (groupId) => (tables.partitions.get(groupId) ?? gone.get(groupId))?.name,
     ...(command.kind === 'cancel-plan' && command.reason !== undefined ? { why: command.reason } : {}),
   })
   return events.map(({ kind, subject, reason }) => tables.record(command, kind, subject, reason))

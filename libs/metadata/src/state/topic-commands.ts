@@ -4,6 +4,7 @@ import type { Removal } from '../entities.js'
 import { withTopicChange } from '../topic-change.js'
 import { isClosing, nextToClose, openPartitions } from '../topic-partitions.js'
 import { type CommandOf, type Outcome, refused } from './outcome.js'
+import { endMoves } from './replica-commands.js'
 import type { ClusterTables } from './tables.js'
 
 export function createTopic(tables: ClusterTables, command: CommandOf<'create-topic'>): Outcome {
@@ -98,7 +99,7 @@ export function removePartition(tables: ClusterTables, command: CommandOf<'remov
     changes: {
       topics: [rest],
       removed: [{ kind: 'partition', groupId: partition.groupId, partition }],
-      auditEvents: [event],
+      auditEvents: [event, ...endMoves(tables, command, [partition])],
     },
   }
 }
@@ -123,7 +124,10 @@ export function deleteTopic(tables: ClusterTables, command: CommandOf<'delete-to
     }
   const reason = `asked for: ${topic.partitions.length} partitions went`
   const deleted = tables.record(command, 'topic-deleted', `topic/${topic.name}`, reason)
-  return { result: { topic: topic.name }, changes: { removed, auditEvents: [deleted] } }
+  return {
+    result: { topic: topic.name },
+    changes: { removed, auditEvents: [deleted, ...endMoves(tables, command, topic.partitions)] },
+  }
 }
 
 export function addPartition(tables: ClusterTables, command: CommandOf<'add-partition'>): Outcome {

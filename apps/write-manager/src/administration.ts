@@ -118,15 +118,20 @@ export class Administration {
   }
 
   /** @throws BrokerError UNSUPPORTED_VERSION when a broker cannot run in the feature level */
-  async changeSettings({ deadAfterMs, featureLevel }: SettingsChange, by: string): Promise<ClusterSettings> {
+  async changeSettings(
+    { deadAfterMs, rebuildAfterMs, featureLevel }: SettingsChange,
+    by: string,
+  ): Promise<ClusterSettings> {
     if (featureLevel !== undefined)
       await this.#metadata.propose(
         { kind: 'raise-feature-level', at: this.#clock.now(), level: featureLevel, by },
         { timeoutMs: this.#timeoutMs, repeatable: true },
       )
-    if (Object.keys(deadAfterMs).length === 0) return this.#metadata.state.settings
+    if (Object.keys(deadAfterMs).length === 0 && rebuildAfterMs === undefined)
+      return this.#metadata.state.settings
+    const rebuild = rebuildAfterMs === undefined ? {} : { rebuildAfterMs }
     await this.#metadata.propose(
-      { kind: 'change-settings', at: this.#clock.now(), deadAfterMs, by },
+      { kind: 'change-settings', at: this.#clock.now(), deadAfterMs, ...rebuild, by },
       { timeoutMs: this.#timeoutMs, repeatable: true },
     )
     return this.#metadata.state.settings

@@ -40,6 +40,7 @@ export function addHealthRoutes(
 function settingsView(settings: ClusterSettings): Record<string, unknown> {
   return {
     dead_after_ms: settings.deadAfterMs,
+    rebuild_after_ms: Math.max(settings.rebuildAfterMs ?? 0, settings.deadAfterMs.broker),
     replication_factor: settings.replicationFactor,
     partitions_per_topic_max: settings.partitionsPerTopicMax,
     feature_level: settings.featureLevel,

@@ -286,7 +286,11 @@ describe('health', () => {
       code: 'UNSUPPORTED_VERSION',
       field: 'feature_level',
     })
+    expect((await running.call('GET', '/settings')).body).toMatchObject({ rebuild_after_ms: 20_000 })
+    const later = await running.call('PATCH', '/settings', { rebuild_after_ms: 600_000 })
+    expect(later.body).toMatchObject({ rebuild_after_ms: 600_000, dead_after_ms })
     for (const [body, field] of [
+      [{ rebuild_after_ms: 999 }, 'rebuild_after_ms'],
       [{}, 'dead_after_ms'],
       [{ feature_level: 0 }, 'feature_level'],
       [{ dead_after_ms: {} }, 'dead_after_ms'],

@@ -33,6 +33,7 @@ export interface AuditQuery {
 export interface SettingsChange {
   readonly featureLevel: number | undefined
   readonly deadAfterMs: Partial<Record<ActorType, number>>
+  readonly rebuildAfterMs: number | undefined
 }
 
 const HEALTH_FIELDS: ReadonlySet<string> = new Set(['type', 'status', 'limit', 'after'])
@@ -45,7 +46,7 @@ const AUDIT_FIELDS: ReadonlySet<string> = new Set([
   'limit',
   'after',
 ])
-const SETTINGS_FIELDS: ReadonlySet<string> = new Set(['dead_after_ms', 'feature_level'])
+const SETTINGS_FIELDS: ReadonlySet<string> = new Set(['dead_after_ms', 'rebuild_after_ms', 'feature_level'])
 const THRESHOLD_FIELDS: ReadonlySet<string> = new Set(ACTOR_TYPES)
 const TEXT_LENGTH_MAX = 300
 
@@ -83,15 +84,17 @@ export function parseSettingsChange(body: unknown): SettingsChange {
     if (ms !== undefined) deadAfterMs[type] = ms
   }
   const featureLevel = fields.integer('feature_level', { min: 1, max: FEATURE_LEVEL_MAX })
-  if (Object.keys(deadAfterMs).length === 0 && featureLevel === undefined)
+  const rebuildAfterMs = fields.integer('rebuild_after_ms', DEAD_AFTER_MS)
+  const isEmpty = Object.keys(deadAfterMs).length === 0 && rebuildAfterMs === undefined
+  if (isEmpty && featureLevel === undefined)
     throw new BrokerError(
       'INVALID_REQUEST',
-      'no setting is given; known are dead_after_ms and feature_level',
+      'no setting is given; known are dead_after_ms, rebuild_after_ms and feature_level',
       {
         field: 'dead_after_ms',
       },
     )
-  return { deadAfterMs, featureLevel }
+  return { deadAfterMs, rebuildAfterMs, featureLevel }
 }
 
 function limitOf(fields: RequestFields): number {

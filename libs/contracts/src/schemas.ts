@@ -303,6 +303,12 @@ export const SCHEMAS = {
             { ...STRICT, description: 'Silence after which an actor of the type is dead' },
           ),
         ),
+        rebuild_after_ms: Type.Optional(
+          Whole(
+            { minimum: DEAD_AFTER_MS.min, maximum: DEAD_AFTER_MS.max },
+            'Silence after which what a dead broker held is rebuilt on others',
+          ),
+        ),
         feature_level: Type.Optional(
           Whole({ minimum: 1, maximum: FEATURE_LEVEL_MAX }, 'Raised when every broker can; never lowered'),
         ),

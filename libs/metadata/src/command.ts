@@ -108,6 +108,7 @@ type CommandFields =
       readonly kind: 'change-settings'
       readonly at: number
       readonly deadAfterMs: Partial<ClusterSettings['deadAfterMs']>
+      readonly rebuildAfterMs?: number
     }
   | MoveCommand
   | BrokerStateCommand

@@ -136,6 +136,8 @@ export interface HealthCheck {
 }
 
 export interface ClusterSettings {
+  /** Silence of a broker after which what it held is rebuilt on others. Absent: as soon as it is dead. Milliseconds. */
+  readonly rebuildAfterMs?: number
   readonly replicationFactor: number
   /** Silence after which an actor of the type is dead. Milliseconds. */
   readonly deadAfterMs: Readonly<Record<ActorType, number>>

@@ -213,7 +213,14 @@ function kindFields(fields: Record<string, unknown>): MetadataCommand {
     case 'raise-feature-level':
       return { kind, at, level: positive(fields['level'], 'level') }
     case 'change-settings':
-      return { kind, at, deadAfterMs: someThresholds(fields['deadAfterMs']) }
+      return {
+        kind,
+        at,
+        deadAfterMs: someThresholds(fields['deadAfterMs']),
+        ...(fields['rebuildAfterMs'] === undefined
+          ? {}
+          : { rebuildAfterMs: positive(fields['rebuildAfterMs'], 'rebuildAfterMs') }),
+      }
     default:
       throw new BrokerError(
         'UNSUPPORTED_VERSION',

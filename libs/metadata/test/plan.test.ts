@@ -197,6 +197,25 @@ describe('a broker that stays dead', () => {
     expect(cluster.state.broker(1)).toBeDefined()
   })
 
+  test('keeps its replicas until they are due to be rebuilt, other plans included', () => {
+    const cluster = new Cluster([1, 2, 3, 4])
+    cluster.do({ kind: 'change-settings', at: AT, deadAfterMs: {}, rebuildAfterMs: 60_000 })
+    dead(cluster)
+    cluster.now = AT + 59_999
+    expect(cluster.lead()).toEqual([])
+    cluster.do({ kind: 'set-broker-state', at: cluster.now, brokerId: 4, state: 'evicted' })
+    cluster.lead()
+    expect(cluster.plan.reason).toBe('broker-removed')
+    for (const { from, to } of cluster.plan.moves)
+      expect(to.includes(1 as never)).toBe(from.includes(1 as never))
+    const late = new Cluster([1, 2, 3, 4])
+    late.do({ kind: 'change-settings', at: AT, deadAfterMs: {}, rebuildAfterMs: 60_000 })
+    dead(late)
+    late.now = AT + 60_000
+    expect(late.lead()).toEqual(['start-plan', 'step-plan'])
+    expect(late.plan).toMatchObject({ reason: 'broker-dead', brokerId: 1 })
+  })
+
   test('that returns ends the rebuilding', () => {
     const cluster = new Cluster([1, 2, 3, 4])
     dead(cluster)

@@ -8,10 +8,17 @@ import type { Layouts } from './planner.js'
  * The cluster as the planner sees it. Who is dead, or about to leave, is to keep nothing.
  *
  * @param sizes bytes of partitions by group, as far as they are known
+ * @param now who is dead keeps what it has until it is due to be rebuilt; without it, that is due
  */
-export function layoutsOf(state: MetadataState, sizes: ReadonlyMap<number, number> = new Map()): Layouts {
+export function layoutsOf(
+  state: MetadataState,
+  sizes: ReadonlyMap<number, number> = new Map(),
+  now = Infinity,
+): Layouts {
   return {
-    brokers: state.brokers().map((broker) => planBroker(broker, isAlive(state, broker))),
+    brokers: state
+      .brokers()
+      .map((broker) => planBroker(broker, isAlive(state, broker), isRebuildDue(state, broker, now))),
     partitions: state.topics().flatMap(({ replicationFactor, partitions }) =>
       partitions.map((partition) => ({
         ...planPartition(partition, replicationFactor, sizes),
@@ -22,14 +29,14 @@ export function layoutsOf(state: MetadataState, sizes: ReadonlyMap<number, numbe
   }
 }
 
-function planBroker(broker: BrokerInfo, isAlive: boolean): PlanBroker {
+function planBroker(broker: BrokerInfo, isAlive: boolean, isRebuildDue: boolean): PlanBroker {
   const { id, host, rack, state } = broker
   return {
     id,
     host,
     rack,
     takes: isAlive && (state === 'active' || state === 'joining'),
-    keeps: isAlive && !isLeaving(broker),
+    keeps: !isRebuildDue && !isLeaving(broker),
     isEvicted: state === 'evicted',
   }
 }
@@ -52,4 +59,11 @@ function planPartition(
 
 function isAlive(state: MetadataState, { id }: BrokerInfo): boolean {
   return state.healthCheck('broker', id)?.status === 'alive'
+}
+
+/** It is dead, and has been silent for so long that others take what it holds. */
+export function isRebuildDue(state: MetadataState, { id }: BrokerInfo, now: number): boolean {
+  const check = state.healthCheck('broker', id)
+  if (check?.status === 'alive') return false
+  return now - (check?.lastSeenAt ?? 0) >= (state.settings.rebuildAfterMs ?? 0)
 }

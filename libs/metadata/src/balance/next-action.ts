@@ -2,7 +2,7 @@ import type { MetadataCommand, MoveOrder } from '../command.js'
 import type { BrokerInfo } from '../entities.js'
 import { isHolder } from '../replica-move.js'
 import type { MetadataState } from '../state.js'
-import { layoutsOf } from './layouts.js'
+import { isRebuildDue, layoutsOf } from './layouts.js'
 import { isLeaving } from './leaving.js'
 import { duePlanStep, isRunning, type PlanReason } from './plan.js'
 import { planChanges, type PlanGoal } from './planner.js'
@@ -55,8 +55,9 @@ export function ordersFor(
   state: MetadataState,
   goal: PlanGoal,
   sizes: ReadonlyMap<number, number> = new Map(),
+  now = Infinity,
 ): readonly MoveOrder[] {
-  return planChanges(layoutsOf(state, sizes), goal).map(({ groupId, from, to }) => ({
+  return planChanges(layoutsOf(state, sizes, now), goal).map(({ groupId, from, to }) => ({
     groupId,
     from,
     to,
@@ -79,7 +80,7 @@ function isOverdue(
 function planFor(state: MetadataState, view: LeaderView): MetadataCommand | undefined {
   const brokers = state.brokers()
   const leaving = brokers.find((broker) => isLeaving(broker))
-  const dead = view.knowsTheDead ? brokers.find((broker) => isDead(state, broker)) : undefined
+  const dead = view.knowsTheDead ? brokers.find((broker) => isRebuildDue(state, broker, view.now)) : undefined
   const coming = brokers.find((broker) => isComing(state, broker))
   const due: readonly [PlanReason, BrokerInfo | undefined, PlanGoal][] = [
     ['broker-removed', leaving, 'repair'],
@@ -88,7 +89,7 @@ function planFor(state: MetadataState, view: LeaderView): MetadataCommand | unde
   ]
   for (const [reason, broker, goal] of due) {
     if (broker === undefined) continue
-    const moves = ordersFor(state, goal)
+    const moves = ordersFor(state, goal, undefined, view.now)
     if (moves.length === 0) continue
     const limits = { movesAtOnce: MOVES_AT_ONCE, moveTimeoutMs: MOVE_TIMEOUT_MS }
     return { kind: 'start-plan', at: view.now, reason, brokerId: broker.id, ...limits, moves }

@@ -21,8 +21,14 @@ export function raiseFeatureLevel(tables: ClusterTables, command: CommandOf<'rai
 
 export function changeSettings(tables: ClusterTables, command: CommandOf<'change-settings'>): Outcome {
   const deadAfterMs = { ...tables.settings.deadAfterMs, ...command.deadAfterMs }
-  tables.settings = { ...tables.settings, deadAfterMs }
+  const { rebuildAfterMs } = command
+  tables.settings = {
+    ...tables.settings,
+    deadAfterMs,
+    ...(rebuildAfterMs === undefined ? {} : { rebuildAfterMs }),
+  }
   const given = Object.entries(command.deadAfterMs).map(([type, ms]) => `${type} dead after ${ms} ms`)
+  if (rebuildAfterMs !== undefined) given.push(`broker rebuilt after ${rebuildAfterMs} ms`)
   const changed = tables.record(command, 'settings-changed', 'cluster', given.join(', '))
   return { result: {}, changes: { auditEvents: [changed] } }
 }

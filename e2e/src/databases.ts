@@ -49,11 +49,7 @@ export async function messagesByPartition(
   })
 }
 
-/**
- * Who holds each partition of a topic, the preferred leader first, as one broker's database says.
- *
- * @param brokerId or the port, of one that was added
- */
+/** Who holds each partition of a topic, the preferred leader first, as one broker's database says. */
 export async function replicasByPartition(
   cluster: LocalCluster,
   brokerId: number,

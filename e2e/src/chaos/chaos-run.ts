@@ -106,8 +106,7 @@ export class ChaosRun {
       const name = faults.map(faultText).join(' + ')
       this.#say(`${name} for ${(holdMs / 1000).toFixed(1)} s`)
       const fromMs = performance.now()
-      // A broker is drained last: that needs the others.
-      const inOrder = faults.toSorted((a, b) => Number(isMembership(a)) - Number(isMembership(b)))
+      const inOrder = faults.toSorted((a, b) => healingRank(a) - healingRank(b))
       const heals = await Promise.all(inOrder.map((fault) => worker.apply(fault)))
       await delay(holdMs, this.#stop)
       const healedMs = performance.now()
@@ -158,6 +157,8 @@ export class ChaosRun {
   }
 }
 
-function isMembership({ kind }: Fault): boolean {
-  return factsOf(kind).family === 'membership'
+/** What is healed by taking the fault away goes first: a database is made whole, and a broker drained, by the others. */
+function healingRank({ kind }: Fault): number {
+  if (factsOf(kind).family === 'membership') return 2
+  return kind === 'postgres-emptied' || kind === 'postgres-restored' ? 1 : 0
 }

@@ -8,6 +8,8 @@ import type { Contents, MetadataContents, ReplicaContents, StoredMessage, Violat
 
 /** Some times as long as brokers wait between two looks at what topics keep. */
 const STEADY_MS = 2 * RETENTION_CHECK_MS
+/** Of every partition; what never has them is said by the check of the replicas. */
+const REPLICAS = 3
 const READ_MESSAGES_MAX = 1000
 /** Topics that the checks look at: the probe's is nobody's. */
 const PROBE_TOPIC = 'probe'
@@ -49,7 +51,9 @@ async function differences(cluster: ChaosCluster): Promise<readonly string[]> {
   for (const id of cluster.brokerIds) ranges.set(id, await cluster.databases.ranges(id))
   for (const { broker, name, start } of replicas) {
     const stored = ranges.get(broker)?.get(name)
-    if (stored !== undefined && stored.start !== start)
+    // One that was made a moment ago is in a database once its first entry is.
+    if (stored === undefined) found.push(`${name} is not in the database of broker ${broker}`)
+    else if (stored.start !== start)
       found.push(`${name} on broker ${broker} starts at ${start}, stored ${stored.start}`)
   }
   for (const [name, group] of groupBy(replicas, (replica) => replica.name)) {
@@ -66,6 +70,7 @@ async function differences(cluster: ChaosCluster): Promise<readonly string[]> {
     )
       found.push(`${name}: ${ends.join(', ')}`)
     if (!group.some(({ role }) => role === 'leader')) found.push(`${name} has no leader`)
+    if (group.length < REPLICAS) found.push(`${name} is open on ${group.length} brokers only`)
   }
   return found
 }

@@ -24,6 +24,8 @@ const LEVELS: Readonly<Partial<Record<MetadataCommand['kind'], number>>> = {
 
 /** The level that a cluster must be at for the command: its kind's, or that of a field it carries. */
 export function levelOf(command: MetadataCommand): number {
+  // The version before would pass over it, and rebuild at once.
+  if (command.kind === 'change-settings' && isGiven(command.rebuildAfterMs)) return 3
   const hasChange =
     command.kind === 'create-topic' && [command.growth, command.growthMax, command.settings].some(isGiven)
   return hasChange ? 2 : (LEVELS[command.kind] ?? 1)

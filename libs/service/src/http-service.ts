@@ -24,11 +24,13 @@ export function createHttpService(options: HttpServiceOptions): FastifyInstance 
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,
     forceCloseConnections: 'idle',
-    return503OnClosing: true,
+    // What arrives while the server closes is refused as everything else is: see below.
+    return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: true },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
   }) as unknown as FastifyInstance
   closeIdleConnections(app)
+  refuseWhileClosing(app, component)
   // Schemas describe; the parsers of the contracts check, and name a field as the caller spelt it.
   app.setValidatorCompiler(() => () => true)
   app.addHttpMethod('GET', { hasBody: true, overrideExisting: true })
@@ -83,6 +85,22 @@ function closeIdleConnections(app: FastifyInstance): void {
     const reaper = setInterval(() => app.server.closeIdleConnections(), REAP_MS)
     app.server.once('close', () => clearInterval(reaper))
     done()
+  })
+}
+
+/** On a connection that is kept alive a call may come when the process stops already: it has done nothing then. */
+function refuseWhileClosing(app: FastifyInstance, component: Component): void {
+  let isClosing = false
+  app.addHook('preClose', (done) => {
+    isClosing = true
+    done()
+  })
+  app.addHook('onRequest', (_request, _reply, done) => {
+    done(
+      isClosing
+        ? new BrokerError('SHUTTING_DOWN', 'this process is stopping', { component, outcome: 'no' })
+        : undefined,
+    )
   })
 }
 

@@ -1,5 +1,6 @@
+import { once } from 'node:events'
 import http from 'node:http'
-import type { AddressInfo } from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { BrokerError } from '@sluice/domain'
 import { createHttpService, createLogger } from '@sluice/service'
@@ -149,4 +150,26 @@ test('a connection that is kept alive does not hold up closing', async () => {
   expect(await answered).toBe(200)
   await closing
   agent.destroy()
+})
+
+test('a call that comes on a kept connection while the server closes is refused as every failure is', async () => {
+  const app = service()
+  let release: (() => void) | undefined
+  app.get('/slow', () => new Promise((resolve) => (release = () => resolve({ done: true }))))
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const socket = net.connect(port, '127.0.0.1')
+  let answers = ''
+  socket.on('data', (chunk) => (answers += chunk.toString()))
+  const ended = once(socket, 'close')
+  socket.write('GET /slow HTTP/1.1\r\nhost: a\r\n\r\n')
+  while (release === undefined) await new Promise((resolve) => setImmediate(resolve))
+  const closing = app.close()
+  const read = new Promise((resolve) => app.server.once('request', resolve))
+  socket.write('GET /echo HTTP/1.1\r\nhost: a\r\n\r\n')
+  await read
+  release()
+  await Promise.all([closing, ended])
+  expect(answers).toMatch(/^HTTP\/1.1 200 [^]*"done":true[^]*HTTP\/1.1 503 [^]*connection: close/i)
+  expect(answers).toMatch(/"code":"SHUTTING_DOWN"[^]*"retriable":true,"outcome":"no"/)
 })

@@ -68,11 +68,13 @@ test.each([
   expect(scopeSize('all', count)).toBe(count)
 })
 
-test('faults of one family do not join: the second would hide the first', () => {
+test('faults that would hide or hinder each other do not join', () => {
   expect(mayJoin('kill-one', 'pause-one')).toBe(false)
   expect(mayJoin('kill-one', 'postgres-kill')).toBe(true)
   expect(mayJoin('log-flipped', 'kill-load-balancer')).toBe(true)
   expect(mayJoin('cut-both', 'log-flipped')).toBe(false)
+  expect(mayJoin('broker-comes-and-goes', 'postgres-stop')).toBe(false)
+  expect(mayJoin('broker-comes-and-goes', 'kill-one')).toBe(true)
 })
 
 describe('fault names', () => {

@@ -30,6 +30,8 @@ export class ChaosRun {
   readonly #notes: string[] = []
   readonly #violations: Violation[] = []
   readonly #spans: FaultSpan[] = []
+  /** Something does not come back: nothing is waited for any more. */
+  #isHopeless = false
 
   /** @param stop ends the run early, with everything put away */
   constructor(settings: RunSettings, say: (text: string) => void, stop: AbortSignal) {
@@ -118,6 +120,7 @@ export class ChaosRun {
       const missing = await cluster.untilReady(wholeLimitMs)
       this.#spans.push({ name, fromMs, healedMs, wholeMs: performance.now() })
       if (missing.length > 0) {
+        this.#isHopeless = true
         const last = missing
           .filter((text) => text.startsWith('broker '))
           .map((text) => `${text}: ${cluster.brokerSaid(Number(text.slice(7)), 3).join(' ')}`)
@@ -147,7 +150,7 @@ export class ChaosRun {
   }
 
   #patience(limitMs: number): number {
-    if (this.#violations.length > 0) return HOPELESS_LIMIT_MS
+    if (this.#isHopeless) return HOPELESS_LIMIT_MS
     return this.#settings.mutant === '' ? limitMs : Math.min(limitMs, MUTANT_LIMIT_MS)
   }
 

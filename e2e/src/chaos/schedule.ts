@@ -63,11 +63,13 @@ export function planEpisodes(options: ScheduleOptions): readonly Episode[] {
 
 /**
  * Damage to a log takes acknowledged bytes from one broker: with another one hurt at the same time more
- * than a minority would be gone, and nothing could be promised. It goes with managers only.
+ * than a minority would be gone, and nothing could be promised. It goes with managers only. A broker that comes has its
+ * database on a server of the others.
  */
 export function mayJoin(one: FaultKind, other: FaultKind): boolean {
   const [a, b] = [factsOf(one).family, factsOf(other).family]
   if (a === b) return false
+  if ([a, b].includes('database') && [a, b].includes('membership')) return false
   if (a === 'log' || a === 'disk') return b === 'manager'
   if (b === 'log' || b === 'disk') return a === 'manager'
   return true

@@ -53,7 +53,7 @@ function kindFields(fields: Record<string, unknown>): MetadataCommand {
         kind,
         at,
         ...seat(fields),
-        ...(fields['rack'] === undefined ? {} : { rack: text(fields['rack'], 'rack') }),
+        ...optional(fields, 'rack', text),
         ...featuresOf(fields),
       }
     case 'create-topic':
@@ -62,42 +62,28 @@ function kindFields(fields: Record<string, unknown>): MetadataCommand {
         at,
         topic: toTopicName(fields['topic']),
         partitions: positive(fields['partitions'], 'partitions'),
-        ...(fields['replicationFactor'] === undefined
-          ? {}
-          : { replicationFactor: positive(fields['replicationFactor'], 'replicationFactor') }),
+        ...optional(fields, 'replicationFactor', positive),
         ...topicChange(fields),
       }
     case 'alter-topic':
       return { kind, at, topic: toTopicName(fields['topic']), ...topicChange(fields) }
-    case 'close-partition':
-      return {
-        kind,
-        at,
-        topic: toTopicName(fields['topic']),
-        ...(fields['expectedCount'] === undefined
-          ? {}
-          : { expectedCount: natural(fields['expectedCount'], 'expectedCount') }),
-      }
     case 'remove-partition':
       return {
         kind,
         at,
         groupId: positive(fields['groupId'], 'groupId'),
         reason: text(fields['reason'], 'reason'),
-        ...(fields['newestConsumer'] === undefined
-          ? {}
-          : { newestConsumer: positive(fields['newestConsumer'], 'newestConsumer') }),
+        ...optional(fields, 'newestConsumer', positive),
       }
     case 'delete-topic':
       return { kind, at, topic: toTopicName(fields['topic']) }
+    case 'close-partition':
     case 'add-partition':
       return {
         kind,
         at,
         topic: toTopicName(fields['topic']),
-        ...(fields['expectedCount'] === undefined
-          ? {}
-          : { expectedCount: natural(fields['expectedCount'], 'expectedCount') }),
+        ...optional(fields, 'expectedCount', natural),
       }
     case 'register-producer':
       return { kind, at, topic: toTopicName(fields['topic']) }
@@ -165,7 +151,7 @@ function kindFields(fields: Record<string, unknown>): MetadataCommand {
           'broker-removed',
           'broker-dead',
         ]),
-        ...(fields['brokerId'] === undefined ? {} : { brokerId: toBrokerId(fields['brokerId'], 'brokerId') }),
+        ...optional(fields, 'brokerId', toBrokerId),
         movesAtOnce: positive(fields['movesAtOnce'], 'movesAtOnce'),
         moveTimeoutMs: positive(fields['moveTimeoutMs'], 'moveTimeoutMs'),
         moves: list(fields['moves'], 'moves').map(moveOrder),
@@ -184,7 +170,7 @@ function kindFields(fields: Record<string, unknown>): MetadataCommand {
         kind,
         at,
         planId: positive(fields['planId'], 'planId'),
-        ...(fields['reason'] === undefined ? {} : { reason: text(fields['reason'], 'reason') }),
+        ...optional(fields, 'reason', text),
       }
     case 'begin-recovery':
       return {
@@ -217,9 +203,7 @@ function kindFields(fields: Record<string, unknown>): MetadataCommand {
         kind,
         at,
         deadAfterMs: someThresholds(fields['deadAfterMs']),
-        ...(fields['rebuildAfterMs'] === undefined
-          ? {}
-          : { rebuildAfterMs: positive(fields['rebuildAfterMs'], 'rebuildAfterMs') }),
+        ...optional(fields, 'rebuildAfterMs', positive),
       }
     default:
       throw new BrokerError(
@@ -342,4 +326,14 @@ function seen(value: unknown, field: string): readonly Seen[] {
     const pair = list(entry, field)
     return [positive(pair[0], field), natural(pair[1], field)]
   })
+}
+
+/** The field when it is there; absent stays absent. */
+function optional<K extends string, T>(
+  fields: Record<string, unknown>,
+  name: K,
+  read: (value: unknown, field: string) => T,
+): { readonly [P in K]?: T } {
+  const value = fields[name]
+  return (value === undefined ? {} : { [name]: read(value, name) }) as { readonly [P in K]?: T }
 }

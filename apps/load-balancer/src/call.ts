@@ -3,6 +3,7 @@ import type { Answer } from './answer.js'
 import { Attempt, type AttemptListener } from './attempt.js'
 import type { ManagerGroup } from './manager-group.js'
 import type { Manager, UpstreamRequest, Waiting } from './manager.js'
+import { TRIES_PER_CALL } from './try-numbers.js'
 import { FAILURES, type UpstreamFailure } from './upstream-failure.js'
 
 export interface CallOptions {
@@ -108,7 +109,7 @@ export class Call implements AttemptListener, Waiting {
 
   #try(): void {
     const { group, request, answerBytesMax } = this.#options
-    const manager = group.next(this.#tried)
+    const manager = this.#tried.length < TRIES_PER_CALL ? group.next(this.#tried) : undefined
     if (manager === undefined) {
       this.#finish(undefined, this.#exhausted())
       return

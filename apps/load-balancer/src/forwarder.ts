@@ -93,7 +93,10 @@ export class Forwarder {
       call.cancel()
     })
     // Messages are not taken for a client that has left, and perhaps has them from elsewhere by now.
-    if (rule.waits) void arrivalsSeen().then(() => (hasLeft(request) ? call.cancel() : call.start()))
+    if (rule.waits)
+      arrivalsSeen()
+        .then(() => (hasLeft(request) ? call.cancel() : call.start()))
+        .catch((error: unknown) => void reply.send(error))
     else call.start()
   }
 

@@ -1,7 +1,7 @@
 import { type Clock, entropy, type Random } from '@sluice/foundation'
 
-/** For the tries of one call; more managers than that are never tried. */
-const TRIES_PER_CALL = 64
+/** Tries of one call at most, however many managers there are: each has a number of its own. */
+export const TRIES_PER_CALL = 64
 const CALLS_PER_MS = 16
 
 /**

@@ -195,6 +195,15 @@ describe('there is no plan', () => {
     )
   })
 
+  test('while a leader has not noticed that its majority is silent: it is no sign that there is one', () => {
+    const groups = everything().map((its) =>
+      its.name === 'metadata' ? { ...its, leader: 1, leaderless_ms: 0 } : its,
+    )
+    expect(() => planOf(view(1, 3, groups))).toThrow(
+      /metadata is led by broker 1, says broker 1, but too many of its voters are silent/,
+    )
+  })
+
   test('when nobody is lost, nothing is to be forced, or the brokers are of different clusters', () => {
     expect(() => planOf()).toThrow(/no broker answers/)
     expect(() => planOf(view(1, 1, everything()))).toThrow(/nobody is lost/)

@@ -173,7 +173,11 @@ class Recovery {
         if (isOver) throw new RecoveryError(`the metadata refuses: ${error.message}`, { cause: error })
       }
       if (performance.now() > end)
-        throw new RecoveryError('the metadata has no leader: run apply again with the same plan')
+        throw new RecoveryError(
+          plan.metadata === null
+            ? 'the metadata has no leader, though the plan counts on one: make a new plan'
+            : 'the metadata has no leader: run apply again with the same plan',
+        )
       await delay(RETRY_MS)
     }
   }

@@ -216,15 +216,13 @@ function decide(
 ): Decision {
   const { name } = subject
   const holders = holdersOf(views, name)
-  const alive = new Set(views.map(({ broker_id: id }) => id))
-  if (holders.some(({ group }) => group.leader !== 0 && alive.has(group.leader))) return { kind: 'majority' }
   const best = bestSurvivor(holders.map(({ log }) => log))
   const chosen = holders.find(({ log }) => log === best)
   if (chosen === undefined) return { kind: 'gone', why: whyGone(views, name) }
   const { voters, voters_outgoing, learners } = chosen.group
   const members = [...new Set([...voters, ...voters_outgoing, ...learners])]
   if (hasMajority([voters, voters_outgoing], lost)) return { kind: 'majority' }
-  checkQuiet(views, chosen)
+  checkQuiet(views, holders)
   const kept = holders
     .filter(({ brokerId }) => members.includes(brokerId))
     .sort((a, b) => Number(b === chosen) - Number(a === chosen) || a.brokerId - b.brokerId)
@@ -321,12 +319,19 @@ function checkLost(views: readonly RecoveryView[], lost: RecoveryView['brokers']
         )
 }
 
-function checkQuiet(views: readonly RecoveryView[], { brokerId, group }: Holder): void {
-  const quietMs = views.find(({ broker_id }) => broker_id === brokerId)?.quiet_ms ?? 0
-  if (group.leaderless_ms < quietMs)
-    throw new RecoveryError(
-      `${group.name} has been without a leader for ${group.leaderless_ms} ms on broker ${brokerId}: it may still elect one; wait until it is ${quietMs} ms`,
-    )
+/** A leader that has lost its majority does not know so at once: it is no sign that there is one. */
+function checkQuiet(views: readonly RecoveryView[], holders: readonly Holder[]): void {
+  for (const { brokerId, group } of holders) {
+    const quietMs = views.find(({ broker_id }) => broker_id === brokerId)?.quiet_ms ?? 0
+    if (group.leader !== 0)
+      throw new RecoveryError(
+        `${group.name} is led by broker ${group.leader}, says broker ${brokerId}, but too many of its voters are silent: wait until it has been without a leader for ${quietMs} ms`,
+      )
+    if (group.leaderless_ms < quietMs)
+      throw new RecoveryError(
+        `${group.name} has been without a leader for ${group.leaderless_ms} ms on broker ${brokerId}: it may still elect one; wait until it is ${quietMs} ms`,
+      )
+  }
 }
 
 function hasMajority(halves: readonly (readonly number[])[], lost: readonly number[]): boolean {

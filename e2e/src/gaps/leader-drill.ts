@@ -27,8 +27,11 @@ const KEY = 'one-partition'
 const STREAMS = 4
 const PACE_MS = 20
 const WARM_UP_MS = 2000
-/** A leadership may be handed back a little after everybody serves again: that belongs to the round. */
-const AFTER_MS = 1500
+/**
+ * A leadership may be handed back a little after everybody serves again: that belongs to the round. A broker that
+ * ends sooner than 10 s after its start is taken for one that keeps failing, and started later each time.
+ */
+const AFTER_MS: Readonly<Record<LeaderFault, number>> = { kill: 10_500, pause: 1500 }
 const BACK_LIMIT_MS = 60_000
 const FINISH_LIMIT_MS = 60_000
 
@@ -107,7 +110,7 @@ async function takeLeader(
     BACK_LIMIT_MS,
     () => `broker ${leader} does not serve again`,
   )
-  await delay(AFTER_MS, stop)
+  await delay(AFTER_MS[fault], stop)
   return { name: `broker ${leader}`, fromMs, healedMs, wholeMs: performance.now() }
 }
 
@@ -141,7 +144,7 @@ function tell(
   const rows = spans.map(({ name, fromMs, wholeMs }, i) => [
     String(i + 1),
     name,
-    seconds(wholeMs - fromMs - AFTER_MS),
+    seconds(wholeMs - fromMs - AFTER_MS[fault]),
     seconds(gaps[i]!),
   ])
   const what =

@@ -93,20 +93,19 @@ async function report(cluster: RunningCluster, fed: FedTopic, flags: Flags): Pro
   )
   say('seconds  acknowledged/s  acknowledged  behind in the slowest database  memory of the brokers, MB')
   const began = performance.now()
-  const state = { done: false }
-  const feeding = feed.run().finally(() => (state.done = true))
+  const elapsed = (): number => (performance.now() - began) / 1000
+  const state: { doneAt?: number } = {}
+  const feeding = feed.run().finally(() => (state.doneAt = elapsed()))
   const samples: Sample[] = []
   let before = 0
-  let doneAt: number | undefined
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS))
     const now = await sample(cluster, topic)
     samples.push(now)
-    const seconds = (performance.now() - began) / 1000
     const { acknowledged } = feed
     say(
       [
-        seconds.toFixed(1).padStart(7),
+        elapsed().toFixed(1).padStart(7),
         String(acknowledged - before).padStart(14),
         String(acknowledged).padStart(12),
         String(now.stored - now.materialised).padStart(30),
@@ -114,12 +113,13 @@ async function report(cluster: RunningCluster, fed: FedTopic, flags: Flags): Pro
       ].join('  '),
     )
     before = acknowledged
-    if (!state.done) continue
-    doneAt ??= seconds
+    if (state.doneAt === undefined) continue
     if (now.stored === now.materialised && now.stored >= acknowledged) break
-    if ((seconds - doneAt) * 1000 > SETTLE_LIMIT_MS) throw new Error('the databases do not catch up')
+    if ((elapsed() - state.doneAt) * 1000 > SETTLE_LIMIT_MS) throw new Error('the databases do not catch up')
   }
   await feeding
+  const doneAt = state.doneAt
+  const settledAfter = elapsed() - doneAt
   const read = await readDatabase(databaseUrl(cluster, cluster.brokers[0]!.id), groupIds, flags.readBack)
   const lags = samples.map(({ stored, materialised }) => stored - materialised)
   say('')
@@ -129,9 +129,7 @@ async function report(cluster: RunningCluster, fed: FedTopic, flags: Flags): Pro
   say(
     `behind, at most     ${Math.max(...lags)} messages, ${(Math.max(...lags) / rate).toFixed(2)} s of the rate`,
   )
-  say(
-    `in every database   ${((performance.now() - began) / 1000 - doneAt).toFixed(1)} s after the last acknowledgement, reading back included`,
-  )
+  say(`in every database   ${settledAfter.toFixed(1)} s after the last acknowledgement`)
   say(`memory, at most     ${Math.max(...samples.map(({ residentMb }) => residentMb))} MB of one broker`)
   say(`read back           ${read.messages} messages from PostgreSQL, ${Math.round(read.perSecond)}/s`)
 }

@@ -24,7 +24,7 @@ export class Administration {
   }
 
   /** @throws BrokerError TOPIC_EXISTS, NOT_ENOUGH_BROKERS, PARTITION_LIMIT */
-  async createTopic(request: CreateTopicRequest): Promise<TopicInfo> {
+  async createTopic(request: CreateTopicRequest, by: string): Promise<TopicInfo> {
     const { topic, topicField, partitions, replicationFactor, change } = request
     if (partitions > this.#topicPartitionsMax)
       throw new BrokerError('PARTITION_LIMIT', `a topic has at most ${this.#topicPartitionsMax} partitions`, {
@@ -39,6 +39,7 @@ export class Administration {
           partitions,
           ...(replicationFactor === undefined ? {} : { replicationFactor }),
           ...change,
+          by,
         },
         { timeoutMs: this.#timeoutMs },
       ),
@@ -65,26 +66,26 @@ export class Administration {
    * Changes what is given of a topic, first what it does, then how many of its partitions take messages.
    * @throws BrokerError TOPIC_NOT_FOUND; PARTITION_LIMIT when it cannot have that many, or so few
    */
-  async alterTopic({ topic, change, partitions }: AlterTopicRequest): Promise<TopicInfo> {
+  async alterTopic({ topic, change, partitions }: AlterTopicRequest, by: string): Promise<TopicInfo> {
     const known = await this.topic({ topic, topicField: 'topic_name' })
     if (partitions !== undefined) this.#checkCount(known, partitions)
     if (Object.keys(change).length > 0)
       await this.#metadata.propose(
-        { kind: 'alter-topic', at: this.#clock.now(), topic, ...change },
+        { kind: 'alter-topic', at: this.#clock.now(), topic, ...change, by },
         { timeoutMs: this.#timeoutMs, repeatable: true },
       )
-    if (partitions !== undefined) await this.#bringTo(topic, partitions)
+    if (partitions !== undefined) await this.#bringTo(topic, partitions, by)
     return this.topic({ topic, topicField: 'topic_name' })
   }
 
   /** Step by step, each from a count that is known: with several managers at it, none goes too far. */
-  async #bringTo(topic: TopicName, wanted: number): Promise<void> {
+  async #bringTo(topic: TopicName, wanted: number, by: string): Promise<void> {
     for (;;) {
       const count = openPartitions(await this.topic({ topic, topicField: 'topic_name' })).length
       if (count === wanted) return
       const kind = count < wanted ? 'add-partition' : 'close-partition'
       await this.#metadata.propose(
-        { kind, at: this.#clock.now(), topic, expectedCount: count },
+        { kind, at: this.#clock.now(), topic, expectedCount: count, by },
         { timeoutMs: this.#timeoutMs, repeatable: true },
       )
     }
@@ -108,10 +109,10 @@ export class Administration {
    * second try could take a new topic of the same name.
    * @throws BrokerError TOPIC_NOT_FOUND
    */
-  async deleteTopic(request: TopicRequest): Promise<void> {
+  async deleteTopic(request: TopicRequest, by: string): Promise<void> {
     await spelt(request.topicField, () =>
       this.#metadata.propose(
-        { kind: 'delete-topic', at: this.#clock.now(), topic: request.topic },
+        { kind: 'delete-topic', at: this.#clock.now(), topic: request.topic, by },
         { timeoutMs: this.#timeoutMs },
       ),
     )
@@ -138,7 +139,7 @@ export class Administration {
   }
 
   /** Gives the topic one more partition; returns its name. @throws BrokerError TOPIC_NOT_FOUND, PARTITION_LIMIT */
-  async addPartition(request: TopicRequest): Promise<string> {
+  async addPartition(request: TopicRequest, by: string): Promise<string> {
     const count = openPartitions(await this.topic(request)).length
     if (count >= this.#topicPartitionsMax)
       throw new BrokerError(
@@ -148,7 +149,7 @@ export class Administration {
       )
     const result = await spelt(request.topicField, () =>
       this.#metadata.propose(
-        { kind: 'add-partition', at: this.#clock.now(), topic: request.topic },
+        { kind: 'add-partition', at: this.#clock.now(), topic: request.topic, by },
         { timeoutMs: this.#timeoutMs },
       ),
     )

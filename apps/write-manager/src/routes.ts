@@ -10,7 +10,7 @@ import { partitionName } from '@sluice/domain'
 import type { FastifyInstance } from 'fastify'
 import type { Administration } from './administration.js'
 import { addBrokerRoutes, type BrokerRouteParts } from './broker-routes.js'
-import { callIdentityOf } from './call-identity.js'
+import { askerOf, callIdentityOf } from './call-identity.js'
 import { topicView } from './cluster-view.js'
 import { addHealthRoutes } from './health-routes.js'
 import type { Publishing } from './publishing.js'
@@ -89,7 +89,7 @@ function addProducerRoutes(
 
 function addTopicRoutes(app: FastifyInstance, { administration, cluster }: RouteParts): void {
   app.post('/topics', { schema: SCHEMAS.createTopic }, async (request) => {
-    const topic = await administration.createTopic(parseCreateTopic(request.body))
+    const topic = await administration.createTopic(parseCreateTopic(request.body), askerOf(request))
     return {
       status: 'success',
       topic: topic.name,
@@ -117,7 +117,10 @@ function addTopicRoutes(app: FastifyInstance, { administration, cluster }: Route
     '/topics/:topic',
     { schema: SCHEMAS.alterTopic },
     async (request) => {
-      const topic = await administration.alterTopic(parseAlterTopic(request.params.topic, request.body))
+      const topic = await administration.alterTopic(
+        parseAlterTopic(request.params.topic, request.body),
+        askerOf(request),
+      )
       return {
         status: 'success',
         topic: topic.name,
@@ -132,13 +135,13 @@ function addTopicRoutes(app: FastifyInstance, { administration, cluster }: Route
     { schema: SCHEMAS.deleteTopic },
     async (request) => {
       const named = parseTopicRequest({ topic: request.params.topic })
-      await administration.deleteTopic(named)
+      await administration.deleteTopic(named, askerOf(request))
       return { status: 'success', topic: named.topic, message: `Topic ${named.topic} deleted successfully` }
     },
   )
 
   app.post('/partition', { schema: SCHEMAS.addPartition }, async (request) => {
-    const partition = await administration.addPartition(parseTopicRequest(request.body))
+    const partition = await administration.addPartition(parseTopicRequest(request.body), askerOf(request))
     return {
       status: 'success',
       partition,

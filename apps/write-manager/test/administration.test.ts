@@ -272,6 +272,24 @@ describe('health', () => {
       })
   })
 
+  test('the audit trail names the call that changed a topic', async () => {
+    const asked = (digit: string): Record<string, string> => ({ 'x-request-id': digit.repeat(32) })
+    await running.call('POST', '/topics', { topic_name: 'A' }, asked('a'))
+    await running.call('POST', '/partition', { topic_name: 'A' }, asked('b'))
+    await running.call('PATCH', '/topics/A', { retention_ms: 60_000 }, asked('c'))
+    await running.call('PATCH', '/topics/A', { partitions: 1 }, asked('d'))
+    await running.call('DELETE', '/topics/A', undefined, asked('e'))
+    const { body } = await running.call('GET', '/audit-events')
+    const told = (body['audit_events'] as { kind: string; by: string | null }[]).slice(1)
+    expect(told.map(({ kind, by }) => [kind, by])).toEqual([
+      ['topic-created', `request ${'a'.repeat(32)}`],
+      ['partition-added', `request ${'b'.repeat(32)}`],
+      ['topic-changed', `request ${'c'.repeat(32)}`],
+      ['partition-closed', `request ${'d'.repeat(32)}`],
+      ['topic-deleted', `request ${'e'.repeat(32)}`],
+    ])
+  })
+
   test('the silence after which an actor is dead is a setting of each type', async () => {
     const changed = await running.call('PATCH', '/settings', { dead_after_ms: { broker: 20_000 } })
     const dead_after_ms = { broker: 20_000, producer: 300_000, consumer: 300_000 }

@@ -1,3 +1,5 @@
+import { BrokerError } from '@sluice/domain'
+
 /**
  * What can happen to a cluster. Names are public API: never renamed, never reused.
  * Those of producers and consumers, and those of moves, are kept apart, so that many of them cannot push out the others.
@@ -87,10 +89,16 @@ export class AuditTrail {
     return { nextId: this.#nextId, events: this.all() }
   }
 
-  /** Into an empty trail. */
+  /** Into an empty trail. @throws BrokerError UNSUPPORTED_VERSION for what only a newer version can have written */
   load({ nextId, events }: AuditSnapshot): void {
     this.#nextId = nextId
-    for (const event of events) this.#keep(event)
+    for (const event of events) {
+      if (!Object.hasOwn(AUDIT_KINDS, event.kind))
+        throw new BrokerError('UNSUPPORTED_VERSION', `an audit event of the kind ${event.kind}`, {
+          field: 'audit',
+        })
+      this.#keep(event)
+    }
   }
 
   #keep(event: AuditEvent): void {

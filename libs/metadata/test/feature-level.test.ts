@@ -102,6 +102,9 @@ test('commands and snapshots of a newer version are refused as such', () => {
   })
   expect(parseMetadataCommand({ kind: 'mark', at: AT, marks: [] })).toBeDefined()
   expect(() => MetadataState.fromJSON({ ...old().toJSON(), format: 2 })).toThrow(unsupported)
+  const event = { id: 1, at: 1, kind: 'moon-landed', subject: 'moon', reason: '' }
+  const audit = { nextId: 2, events: [event] }
+  expect(() => MetadataState.fromJSON({ ...old().toJSON(), audit })).toThrow(unsupported)
   const { format, ...first } = old().toJSON()
   expect(format).toBe(1)
   expect(MetadataState.fromJSON(first).clusterId).toBe('c')

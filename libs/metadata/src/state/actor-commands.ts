@@ -19,7 +19,7 @@ export function registerProducer(tables: ClusterTables, command: CommandOf<'regi
   if (known === undefined) {
     changes.topics = [topic]
     changes.partitions = [...topic.partitions]
-    changes.auditEvents = [tables.topicCreated(topic, `producer ${producer.id} registered for it`)]
+    changes.auditEvents = [tables.topicCreated(command, topic, `producer ${producer.id} registered for it`)]
   }
   return { result: { producerId: producer.id, topicCreated: known === undefined }, changes }
 }

@@ -1,7 +1,7 @@
 import { type BrokerId, type GroupId, METADATA_GROUP, partitionName, type TopicName } from '@sluice/domain'
 import { type AuditEvent, type AuditKind, AuditTrail } from '../audit-trail.js'
 import { PlanDesk } from '../balance/plan-desk.js'
-import type { TopicChange } from '../command.js'
+import type { MetadataCommand, TopicChange } from '../command.js'
 import type {
   BrokerInfo,
   ClusterSettings,
@@ -59,9 +59,9 @@ export class ClusterTables {
     return this.audit.record({ at, kind, subject, reason, ...(isNamed ? { by } : {}) })
   }
 
-  topicCreated(topic: TopicInfo, why: string): AuditEvent {
+  topicCreated(command: MetadataCommand, topic: TopicInfo, why: string): AuditEvent {
     const reason = `${why}: ${topic.partitions.length} partitions, ${topic.replicationFactor} replicas`
-    return this.record({ at: topic.createdAt }, 'topic-created', `topic/${topic.name}`, reason)
+    return this.record(command, 'topic-created', `topic/${topic.name}`, reason)
   }
 
   replacePartition(known: PartitionInfo, changed: PartitionInfo): void {

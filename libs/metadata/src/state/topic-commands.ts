@@ -36,7 +36,7 @@ export function createTopic(tables: ClusterTables, command: CommandOf<'create-to
     changes: {
       topics: [topic],
       partitions: [...topic.partitions],
-      auditEvents: [tables.topicCreated(topic, 'asked for')],
+      auditEvents: [tables.topicCreated(command, topic, 'asked for')],
     },
   }
 }

@@ -303,6 +303,7 @@ export class ClusterMember {
     member.#peers.update(parts.brokers)
     member.#openMetadata(replica, metadata.isFirstVoter ? voters : [], start.snapshot)
     await member.#removal.open()
+    await member.catchUp.open()
     if (metadata.isFirstVoter) await member.#removal.sweep(replica.state, true)
     member.#source.onChange((changes) => member.#metadataChanged(changes))
     member.#metadataChanged(undefined)

@@ -84,6 +84,11 @@ export class PartitionCatchUp {
     this.#logger = parts.logger
   }
 
+  /** Before anything is prepared: leaves out what earlier tries brought and nobody waits for any more. */
+  open(): Promise<void> {
+    return this.#copied.removeStored(this.#database)
+  }
+
   get counters(): CatchUpCounters {
     return { batches: this.#batches, bytes: this.#bytes, kept: this.#kept }
   }

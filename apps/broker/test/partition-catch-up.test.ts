@@ -148,6 +148,22 @@ describe('a replica that lacks part of a partition', () => {
     await expectSame()
   })
 
+  test('keeps what an earlier try brought until the log has brought that too', async () => {
+    await produce(from, ['1', '2', '3', '4'])
+    diesAt = 2
+    await expect(bringUp(catchUp(), await snapshot())).rejects.toThrow('the connection broke')
+    const left = async (): Promise<readonly number[]> => {
+      await catchUp().open()
+      const rows = await to.database.selectFrom('copied_batches').select('base_offset').execute()
+      return rows.map((row) => row.base_offset)
+    }
+    expect(await left()).toEqual([0, 2, 4])
+    await produce(to, ['1', '2'])
+    expect(await left()).toEqual([4])
+    await produce(to, ['3'])
+    expect(await left()).toEqual([])
+  })
+
   test('is sent what it has otherwise, in its table or of an earlier try', async () => {
     await produce(from, ['1', '2', '3'])
     await produce(to, ['1', 'another', '3'])

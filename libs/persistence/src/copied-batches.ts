@@ -67,6 +67,13 @@ export class CopiedBatches {
       WHERE group_id = ${groupId} AND (base_offset < ${from} OR base_offset >= ${to})`.execute(db)
   }
 
+  /** Removes what the partition's own table has by now: the log brought it in the end. Not while anything is copied. */
+  async removeStored(db: Database): Promise<void> {
+    await sql`
+      DELETE FROM copied_batches AS copied USING partition_state AS state
+      WHERE copied.group_id = state.group_id AND copied.last_offset < state.next_offset`.execute(db)
+  }
+
   /** Those of [from, to) in order, some at a time. */
   async *read(db: Database, { groupId, from, to }: BatchRange): AsyncIterable<readonly StoredBatch[]> {
     for (let at = from; at < to;) {

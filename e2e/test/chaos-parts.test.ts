@@ -3,11 +3,13 @@ import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import type { RecoveryView } from '@sluice/contracts'
 import { SeededRandom } from '@sluice/foundation'
 import { BrokerLog } from '../src/chaos/broker-log.js'
 import { LinkProxy } from '../src/chaos/link-proxy.js'
 import { mutate, mutatedSources } from '../src/chaos/mutant.js'
 import { mutantById, MUTANTS } from '../src/chaos/mutants.js'
+import { missingCopies } from '../src/chaos/redundancy.js'
 import { SyncJournal, unsyncedRanges } from '../src/chaos/sync-journal.js'
 import { until } from '../src/index.js'
 
@@ -19,6 +21,42 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await rm(directory, { recursive: true })
+})
+
+describe('redundancy', () => {
+  const group = (fields: object = {}): object => ({
+    name: 'a.1',
+    leader: 1,
+    unfit: null,
+    commit: 7,
+    voters: [2, 1, 3],
+    voters_outgoing: [],
+    learners: [],
+    ...fields,
+  })
+  const view = (id: number, groups: readonly object[] = [group()]): RecoveryView =>
+    ({ broker_id: id, partitions: [{ name: 'a.1', replicas: [1, 2, 3] }], groups }) as unknown as RecoveryView
+  const missing = (third: RecoveryView | undefined, goals = new Map<string, number>()): readonly string[] =>
+    missingCopies([view(1), view(2), third], goals)
+
+  test('is there when every replica is a voter that knows what was committed at first', () => {
+    const goals = new Map<string, number>()
+    expect(missing(view(3, [group({ commit: 5 })]), goals)).toEqual(['broker 3 knows a.1 up to 5, not to 7'])
+    expect(missing(view(3), goals)).toEqual([])
+    expect(missingCopies([view(1, [group({ commit: 9 })]), view(2), view(3)], goals)).toEqual([])
+  })
+
+  test.each([
+    [undefined, /1 brokers do not answer/],
+    [view(3, []), /a\.1 is not open on broker 3/],
+    [view(3, [group({ unfit: 'its database has lost it' })]), /a\.1 on broker 3: its database has lost it/],
+    [view(3, [group({ leader: 0 })]), /broker 3 knows no leader of a\.1/],
+    [view(3, [group({ voters: [1, 2] })]), /a\.1 has voters 1, 2 on broker 3, not 1, 2, 3/],
+    [view(3, [group({ learners: [4] })]), /a\.1 has voters/],
+    [view(3, [group({ voters_outgoing: [1, 2, 4] })]), /a\.1 has voters/],
+  ])('is not there: %#', (third, why) => {
+    expect(missing(third).join()).toMatch(why)
+  })
 })
 
 describe('mutants', () => {

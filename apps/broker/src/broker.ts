@@ -3,7 +3,7 @@ import { CLUSTER_PROTOCOL, decodeJson, encodeJson, errorBody, RpcMethod } from '
 import { BrokerError, toBrokerId } from '@sluice/domain'
 import { BUILD_VERSION, Closers, entropy, messageOf, systemClock } from '@sluice/foundation'
 import { FEATURES } from '@sluice/metadata'
-import { type Database, ensureDatabase, migrate, openDatabase } from '@sluice/persistence'
+import { type Database, ensureDatabase, isUnused, migrate, openDatabase } from '@sluice/persistence'
 import {
   type NodeId,
   openSnapshotStore,
@@ -23,6 +23,7 @@ import { brokerIdOf, nodeName } from './broker-peers.js'
 import { ClusterMember } from './cluster-member.js'
 import type { BrokerConfig } from './config.js'
 import type { ForcedRecovery } from './forced-recovery.js'
+import { agreeOnFounders } from './founding.js'
 import { type NodeIdentity, NodeIdentityError, openIdentity, saveIdentity } from './node-identity.js'
 
 const BODY_BYTES_MAX = 64 * 1024
@@ -63,7 +64,7 @@ export class Broker implements Service {
     const identity = foundingIdentity(stored, config)
     const broker = new Broker(config, identity, logger, hooks)
     try {
-      await broker.#open(stored.clusterId !== '')
+      await broker.#open()
       return broker
     } catch (error) {
       await broker.stop()
@@ -80,7 +81,7 @@ export class Broker implements Service {
     return this.#closers.closeAll()
   }
 
-  async #open(wasMember: boolean): Promise<void> {
+  async #open(): Promise<void> {
     const config = this.#config
     await ensureDatabase(config.databaseUrl)
     const database = await openDatabase({
@@ -92,9 +93,10 @@ export class Broker implements Service {
     this.#database = database
     this.#closers.add('database', () => database.destroy())
     await migrate(database)
+    if (!this.#identity.isPlaced) await this.#checkEmpty(database)
     const log = await openOrReplaceWal({
       directory: path.join(config.dataDirectory, 'log'),
-      isUsed: wasMember,
+      isUsed: this.#identity.isPlaced,
       nodeUuid: new Uint8Array(Buffer.from(this.#identity.nodeUuid, 'hex')),
       segmentBytes: config.segmentBytes,
       cacheBytesMax: config.logCacheBytesMax,
@@ -116,9 +118,25 @@ export class Broker implements Service {
     this.#savedLevel = this.#identity.featureLevel
     await this.#listen()
     if (this.#identity.clusterId !== '') {
-      await this.#checkAdmission(!wasMember)
+      await this.#checkAdmission()
       await this.#takePlace()
     } else this.#logger.info({ port: this.#port }, 'waiting to be added to a cluster: POST /broker')
+  }
+
+  /** An empty directory beside a database that is not: one of them was lost, or belongs to another broker. */
+  async #checkEmpty(database: Database): Promise<void> {
+    if (await isUnused(database)) return
+    throw new BrokerError(
+      'BROKER_REFUSED',
+      `the data directory ${this.#config.dataDirectory} is empty, and the database has partitions of a broker: give this broker the directory back that belongs to its database, or an empty database as well`,
+      { component: 'broker', outcome: 'no' },
+    )
+  }
+
+  #whatItWaitsFor(): string {
+    return this.#identity.clusterId === ''
+      ? 'this broker waits to be added to a cluster'
+      : 'this broker waits until every founder of the cluster answers'
   }
 
   async #listen(): Promise<void> {
@@ -127,7 +145,7 @@ export class Broker implements Service {
       component: 'broker',
       logger: this.#logger,
       bodyLimitBytes: BODY_BYTES_MAX,
-      ready: () => this.#member?.ready ?? 'this broker waits to be added to a cluster',
+      ready: () => this.#member?.ready ?? this.#whatItWaitsFor(),
     })
     app.get('/status', () => this.#status())
     app.post('/verify', (request) => this.#verify(request.body))
@@ -163,21 +181,22 @@ export class Broker implements Service {
     this.#logger.info({ host, port: this.#port }, 'listening')
   }
 
-  async #checkAdmission(isFresh: boolean): Promise<void> {
-    const { clusterId, brokerId, nodeUuid, brokers } = this.#identity
+  async #checkAdmission(): Promise<void> {
+    const { clusterId, brokerId, nodeUuid, brokers, isPlaced } = this.#identity
     const founders = this.#config.bootstrap
-    await checkAdmission({
+    const known = isPlaced ? brokers.filter(({ id }) => !founders.some((it) => it.id === id)) : []
+    const parts = {
       brokerId,
-      nodeUuid,
-      isFresh,
-      identity: { clusterId, nodeId: nodeName(brokerId), role: 'broker' },
-      others: [...founders, ...brokers.filter(({ id }) => !founders.some((it) => it.id === id))].filter(
-        ({ id }) => id !== brokerId,
-      ),
+      identity: { clusterId, nodeId: nodeName(brokerId), role: 'broker' as const },
+      others: [...founders, ...known].filter(({ id }) => id !== brokerId),
       random: entropy(),
       logger: this.#logger,
       signal: this.#stopping.signal,
-    })
+    }
+    if (isPlaced) return checkAdmission(parts)
+    const agreed = await agreeOnFounders({ ...parts, nodeUuid })
+    this.#identity = { ...this.#identity, isPlaced: true, founders: agreed }
+    await saveIdentity(this.#config.dataDirectory, this.#identity)
   }
 
   async #takePlace(): Promise<void> {
@@ -268,7 +287,8 @@ export class Broker implements Service {
     if (this.#identity.clusterId === clusterId && this.#identity.brokerId === id) return {}
     if (this.#identity.clusterId !== '' || this.#joining !== undefined)
       throw new BrokerError('BROKER_REFUSED', `this broker is part of cluster ${this.#identity.clusterId}`)
-    const identity = { ...this.#identity, clusterId, brokerId: id, brokers: brokers.map(toBrokerAddress) }
+    const place = { clusterId, brokerId: id, isPlaced: true }
+    const identity = { ...this.#identity, ...place, brokers: brokers.map(toBrokerAddress) }
     this.#joining = saveIdentity(this.#config.dataDirectory, identity).then(() => {
       this.#identity = identity
       return this.#takePlace()
@@ -278,11 +298,13 @@ export class Broker implements Service {
   }
 
   #info(): Record<string, unknown> {
-    const { clusterId, nodeUuid, brokerId } = this.#identity
+    const { clusterId, nodeUuid, brokerId, isPlaced, founders } = this.#identity
     return {
       clusterId,
       nodeUuid,
       brokerId: brokerId === 0 ? null : brokerId,
+      isPlaced,
+      founders,
       state: this.#member === undefined ? 'waiting' : 'serving',
       protocol: CLUSTER_PROTOCOL,
       groups: this.#member?.replicas.size ?? 0,

@@ -14,12 +14,22 @@ export interface NodeIdentity {
   readonly clusterId: string
   /** 0 until the broker belongs to a cluster. */
   readonly brokerId: number
+  /** False for a founder until all founders have agreed who they are: until then it has no part in anything. */
+  readonly isPlaced: boolean
+  /** Who founded the cluster, where this broker was there and its version noted it; never changed. */
+  readonly founders: readonly Founder[]
   /** How often this broker was started: Raft tells the processes of one node apart by it. */
   readonly starts: number
   /** Where other brokers were when it was last known; where to ask after a restart. */
   readonly brokers: readonly BrokerAddress[]
   /** Of the cluster, before anything is written here that takes it; 0 until that is known. */
   readonly featureLevel: number
+}
+
+/** A broker with the data directory that it founded the cluster with. */
+export interface Founder {
+  readonly id: number
+  readonly uuid: string
 }
 
 /** The identity on disk, or what the configuration says, contradict each other or cannot be read. */
@@ -51,6 +61,8 @@ export async function openIdentity(
       nodeUuid: randomBytes(16).toString('hex'),
       clusterId: '',
       brokerId: 0,
+      isPlaced: false,
+      founders: [],
       starts: 0,
       brokers: [],
       featureLevel: 0,
@@ -94,9 +106,12 @@ function parseIdentity(text: string, file: string, features: FeatureRange): Node
   const fields = (value ?? {}) as Record<string, unknown>
   checkVersion(fields, file, features)
   const { nodeUuid, clusterId, brokerId, starts = 0, brokers, featureLevel = 0 } = fields
+  // A version that noted nothing of founders took its place at once.
+  const { isPlaced = clusterId !== '', founders = [] } = fields
   if (
-    typeof nodeUuid !== 'string' ||
-    !/^[0-9a-f]{32}$/.test(nodeUuid) ||
+    !isUuid(nodeUuid) ||
+    typeof isPlaced !== 'boolean' ||
+    !isFounders(founders) ||
     typeof clusterId !== 'string' ||
     !isCount(brokerId) ||
     !isCount(starts) ||
@@ -104,7 +119,16 @@ function parseIdentity(text: string, file: string, features: FeatureRange): Node
     !Array.isArray(brokers)
   )
     throw new NodeIdentityError(`${file} is no broker identity: restore it, or use an empty directory`)
-  return { nodeUuid, clusterId, brokerId, starts, brokers: brokers.map(toBrokerAddress), featureLevel }
+  return {
+    nodeUuid,
+    clusterId,
+    brokerId,
+    isPlaced,
+    founders,
+    starts,
+    brokers: brokers.map(toBrokerAddress),
+    featureLevel,
+  }
 }
 
 /** Before the log or the database is opened: what is written there may mean nothing to this build. */
@@ -133,6 +157,18 @@ function unsupported(text: string): BrokerError {
     component: 'broker',
     outcome: 'no',
   })
+}
+
+function isUuid(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value)
+}
+
+/** Of a file, or as another broker says it. */
+export function isFounders(value: unknown): value is readonly Founder[] {
+  return (
+    Array.isArray(value) &&
+    value.every((one: Partial<Record<string, unknown>> | null) => isCount(one?.['id']) && isUuid(one['uuid']))
+  )
 }
 
 function isCount(value: unknown): value is number {

@@ -20,18 +20,35 @@ const change = async (fields: object): Promise<void> =>
 
 test('comes out as it went in, with the version that wrote it', async () => {
   const made = await openIdentity(directory)
-  expect(made).toMatchObject({ clusterId: '', brokerId: 0, featureLevel: 0 })
+  expect(made).toMatchObject({ clusterId: '', brokerId: 0, isPlaced: false, founders: [], featureLevel: 0 })
   const brokers = [{ id: 1, host: '127.0.0.1', port: 7001 }]
-  const identity = { ...made, clusterId: 'c', brokerId: 1, starts: 3, brokers, featureLevel: FEATURES.max }
+  const place = { clusterId: 'c', brokerId: 1, isPlaced: true, founders: [{ id: 1, uuid: made.nodeUuid }] }
+  const identity = { ...made, ...place, starts: 3, brokers, featureLevel: FEATURES.max }
   await saveIdentity(directory, identity)
   expect(await openIdentity(directory)).toEqual(identity)
   expect(JSON.parse(await readFile(file(), 'utf8'))).toMatchObject({ format: 1, version: BUILD_VERSION })
 })
 
-test('one that an earlier version wrote, which noted no level, is read', async () => {
+test('one that an earlier version wrote, which noted no level and no founders, is read: it took its place at once', async () => {
   const nodeUuid = '00'.repeat(16)
   await writeFile(file(), JSON.stringify({ nodeUuid, clusterId: 'c', brokerId: 2, brokers: [] }))
-  expect(await openIdentity(directory)).toMatchObject({ nodeUuid, brokerId: 2, starts: 0, featureLevel: 0 })
+  const read = { nodeUuid, brokerId: 2, isPlaced: true, founders: [], starts: 0, featureLevel: 0 }
+  expect(await openIdentity(directory)).toMatchObject(read)
+})
+
+test('one whose founders cannot be read is refused as it is', async () => {
+  const { nodeUuid } = await openIdentity(directory)
+  for (const fields of [
+    { founders: [{ id: 1 }] },
+    { founders: [{ id: '1', uuid: nodeUuid }] },
+    { founders: null },
+    { isPlaced: 'yes' },
+  ]) {
+    await openIdentity(directory)
+    await change(fields)
+    await expect(openIdentity(directory)).rejects.toThrow(/is no broker identity/)
+    await rm(file())
+  }
 })
 
 test.each([

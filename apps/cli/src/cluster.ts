@@ -4,12 +4,19 @@ import type { ProcessEntry } from './cluster-file.js'
 import { type ClusterShape, planBrokers, planFront, type ProcessScripts } from './cluster-plan.js'
 import type { DatabaseServer } from './database-server.js'
 import { LogFile } from './log-file.js'
-import { ManagedProcess, type ProcessListener, type ProcessTimes } from './managed-process.js'
+import {
+  ManagedProcess,
+  type ProcessListener,
+  ProcessStartError,
+  type ProcessTimes,
+} from './managed-process.js'
 import type { ProcessPlan } from './process-plan.js'
 import type { Terminal } from './terminal.js'
 
 export interface ClusterParts {
   readonly shape: ClusterShape
+  /** It ran before: one broker that cannot start is no reason to keep the others from it. */
+  readonly isExisting: boolean
   readonly ports: ReadonlyMap<string, number>
   readonly scripts: ProcessScripts
   /** What every process gets, before its own settings. */
@@ -30,6 +37,8 @@ export class Cluster implements ProcessListener {
   readonly #logs = new Map<string, LogFile>()
   readonly #front: readonly ManagedProcess[]
   #brokers: readonly ManagedProcess[] = []
+  /** Brokers that ended before they served. */
+  readonly #failed = new Set<ManagedProcess>()
   #databases: Promise<DatabaseServer> | undefined
   #server: DatabaseServer | undefined
   #stopping: Promise<void> | undefined
@@ -41,7 +50,9 @@ export class Cluster implements ProcessListener {
 
   /**
    * Resolves when every process serves. Managers and load balancer start while PostgreSQL does; they wait
-   * for the brokers. A failed start leaves processes running until `stop` is called.
+   * for the brokers. A failed start leaves processes running until `stop` is called. In a cluster that ran before,
+   * brokers that end are started again and not waited for, unless they all do; the rest then waits as long as it takes, so
+   * that what is left can be looked at, and repaired.
    *
    * @throws ProcessStartError, or whatever the database server says
    */
@@ -130,13 +141,32 @@ export class Cluster implements ProcessListener {
     let readyCount = 0
     await Promise.all(
       processes.map(async (one) => {
-        await one.start()
+        const isLeftOut = !(await this.#startOne(one))
+        if (isLeftOut) return
         readyCount += 1
         const progress =
           processes.length === 1 ? `${what} ready` : `${what}s ready ${readyCount}/${processes.length}`
         this.#parts.terminal.progress(progress)
       }),
     )
+  }
+
+  /** @returns false for a broker that the others go on without */
+  async #startOne(one: ManagedProcess): Promise<boolean> {
+    try {
+      await one.start(() => this.#failed.size > 0)
+      return true
+    } catch (error) {
+      const mayFail = this.#parts.isExisting && one.plan.kind === 'broker'
+      if (!mayFail || !(error instanceof ProcessStartError) || !error.hasEnded || error.portTaken) throw error
+      this.#failed.add(one)
+      if (this.#failed.size === this.#brokers.length) throw error
+      this.#parts.terminal.notice(
+        `${one.plan.name} cannot start, as its lines above say. The others go on if they are a majority; if too many are lost for good, see docs/recovery.md`,
+      )
+      one.keepTrying()
+      return false
+    }
   }
 
   async #stop(): Promise<void> {

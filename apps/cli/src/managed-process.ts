@@ -13,11 +13,14 @@ export class ProcessStartError extends Error {
   override readonly name = 'ProcessStartError'
   readonly processName: string
   readonly lastLines: readonly string[]
+  /** It is not there any more; else it took too long. */
+  readonly hasEnded: boolean
 
-  constructor(processName: string, reason: string, lastLines: readonly string[]) {
+  constructor(processName: string, reason: string, lastLines: readonly string[], hasEnded = false) {
     super(`${processName} ${reason}`)
     this.processName = processName
     this.lastLines = lastLines
+    this.hasEnded = hasEnded
   }
 
   /** The port was taken between its choice and its use. */
@@ -62,6 +65,7 @@ export class ManagedProcess {
   #keeping: Promise<void> | undefined
   #lastLines: string[] = []
   #ready = false
+  #startedAt = 0
 
   constructor(plan: ProcessPlan, times: ProcessTimes, listener: ProcessListener, clock: Clock) {
     this.plan = plan
@@ -83,14 +87,21 @@ export class ManagedProcess {
   /**
    * Resolves once the process serves; it is kept running from then on.
    *
+   * @param mayWait while it is true, the process may take as long as it likes
    * @throws ProcessStartError when it ends or takes too long
    */
-  async start(): Promise<void> {
+  async start(mayWait: () => boolean = () => false): Promise<void> {
     if (this.#isStopping()) throw new ProcessStartError(this.plan.name, 'was stopped', [])
     const startedAt = this.#clock.monotonic()
+    this.#startedAt = startedAt
     this.#launch()
-    await this.#untilReady()
+    await this.#untilReady(mayWait)
     this.#keeping = this.#keep(startedAt)
+  }
+
+  /** After a start that failed because the process ended: starts it again whenever it ends, as if it had served. */
+  keepTrying(): void {
+    this.#keeping = this.#keep(this.#startedAt)
   }
 
   /** Asks the process to stop, and kills it when it does not. Gives how it went. */
@@ -173,14 +184,15 @@ export class ManagedProcess {
     this.#listener.line(this.plan.name, text, fromStderr)
   }
 
-  async #untilReady(): Promise<void> {
+  async #untilReady(mayWait: () => boolean): Promise<void> {
     const { host, port, name, readyPath } = this.plan
-    const limit = this.#clock.monotonic() + this.#times.startTimeoutMs
+    let limit = this.#clock.monotonic() + this.#times.startTimeoutMs
     const exit = this.#exit
     for (;;) {
       const reason = await Promise.race([exit, answersOk({ host, port, path: readyPath }, 1000)])
-      if (typeof reason === 'string') throw new ProcessStartError(name, reason, this.#lastLines)
+      if (typeof reason === 'string') throw new ProcessStartError(name, reason, this.#lastLines, true)
       if (reason) break
+      if (mayWait()) limit = this.#clock.monotonic() + this.#times.startTimeoutMs
       if (this.#clock.monotonic() > limit) {
         throw new ProcessStartError(
           name,

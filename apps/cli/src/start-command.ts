@@ -128,7 +128,10 @@ async function startWithPorts(
   const had = portsOf(before?.processes ?? [])
   for (let attempt = 1; ; attempt += 1) {
     const ports = await choosePorts(INTERNAL_HOST, portWishes(shape, had), parts.claims)
-    const cluster = new Cluster(clusterParts(parts, paths, shape, ports, had.get('postgres')))
+    const cluster = new Cluster({
+      ...clusterParts(parts, paths, shape, ports, had.get('postgres')),
+      isExisting: before !== undefined,
+    })
     onStart(cluster)
     try {
       const outcome = await Promise.race([cluster.start().then(() => 'ready'), aborted(signal)])
@@ -152,7 +155,7 @@ function clusterParts(
   shape: ClusterShape,
   ports: ReadonlyMap<string, number>,
   postgresPort: number | undefined,
-): ClusterParts {
+): Omit<ClusterParts, 'isExisting'> {
   const { settings, scripts, baseEnv, terminal, clock, openDatabases } = parts
   let knownPostgresUrl: string | null = null
   return {

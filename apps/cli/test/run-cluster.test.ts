@@ -114,6 +114,26 @@ describe('a cluster', () => {
     expect(ports(state())).toEqual(ports(before))
   })
 
+  test('that ran before starts without a broker that cannot, and goes on trying; not without any', async () => {
+    const given = await parts()
+    await start(given)
+    stop.abort()
+    await running
+    world.order('broker-2', 'fail')
+    stop = new AbortController()
+    running = runCluster(given, stop.signal, () => undefined)
+    await until(() => world.printed.split('Sluice is ready').length === 3, 20_000)
+    expect(world.printed).toContain('broker-2 cannot start')
+    expect(world.printed).toContain('docs/recovery.md')
+    world.order('broker-2', '')
+    await until(() => world.printed.includes('broker-2 serves again'), 20_000)
+    stop.abort()
+    await running
+    for (const id of [1, 2, 3]) world.order(`broker-${id}`, 'fail')
+    stop = new AbortController()
+    await expect(runCluster(given, stop.signal, () => undefined)).rejects.toThrow(/broker-\d ended with code/)
+  })
+
   test('tells the processes about each other', async () => {
     await start(await parts())
     const { clusterId, processes } = state()

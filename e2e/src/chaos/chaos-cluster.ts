@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import type { RecoveryView } from '@sluice/contracts'
 import type { Random } from '@sluice/foundation'
 import { Api } from '../api.js'
 import { ExtraBroker } from '../extra-broker.js'
@@ -229,6 +230,23 @@ export class ChaosCluster {
         return { brokerId, partitions: body['partitions'] as BrokerStatus['partitions'] }
       }),
     )
+  }
+
+  /** What each broker says of its replicas; undefined where it does not answer. */
+  async recoveryViews(): Promise<readonly (RecoveryView | undefined)[]> {
+    return Promise.all(
+      this.brokerIds.map(async (id) => {
+        const target = this.process('broker', id)
+        return target === undefined
+          ? undefined
+          : ((await this.#ask(target.port, '/recovery')) as unknown as RecoveryView | undefined)
+      }),
+    )
+  }
+
+  /** What every process wrote. */
+  async copyLogs(directory: string): Promise<void> {
+    await cp(path.join(this.#cluster.dataDirectory, 'logs'), directory, { recursive: true })
   }
 
   /** The broker says that its database has what it should, and the database does have it. */

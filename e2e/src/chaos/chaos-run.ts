@@ -6,6 +6,7 @@ import { ALL_FAULT_KINDS, factsOf, type Fault, type FaultKind, faultText, parseF
 import { FaultWorker } from './fault-worker.js'
 import type { Violation } from './history.js'
 import type { FaultSpan } from './produce-gap.js'
+import { awaitRedundancy } from './redundancy.js'
 import type { RunResult, RunSettings } from './report.js'
 import { type Episode, planEpisodes } from './schedule.js'
 import { SmallDisk } from './small-disk.js'
@@ -27,15 +28,20 @@ export class ChaosRun {
   readonly #settings: RunSettings
   readonly #say: (text: string) => void
   readonly #stop: AbortSignal
+  readonly #logs: string | undefined
   readonly #notes: string[] = []
   readonly #violations: Violation[] = []
   readonly #spans: FaultSpan[] = []
   /** Something does not come back: nothing is waited for any more. */
   #isHopeless = false
 
-  /** @param stop ends the run early, with everything put away */
-  constructor(settings: RunSettings, say: (text: string) => void, stop: AbortSignal) {
+  /**
+   * @param stop ends the run early, with everything put away
+   * @param logs a directory for what the processes wrote, when a promise was broken
+   */
+  constructor(settings: RunSettings, say: (text: string) => void, stop: AbortSignal, logs?: string) {
     this.#settings = settings
+    this.#logs = logs
     this.#say = say
     this.#stop = stop
   }
@@ -73,6 +79,7 @@ export class ChaosRun {
         })
       const endedMs = performance.now()
       const violations = await this.#judge(cluster, workload)
+      if (violations.length > 0 && this.#logs !== undefined) await cluster.copyLogs(this.#logs)
       return {
         settings: this.#settings,
         startedMs,
@@ -128,6 +135,12 @@ export class ChaosRun {
           check: 'recovery',
           detail: `after ${name}: ${missing.join(', ')} did not serve again within ${wholeLimitMs} ms. ${last.join(' ')}`,
         })
+        return
+      }
+      const lacking = await awaitRedundancy(cluster, this.#patience(WHOLE_LIMIT_MS), name)
+      if (lacking.length > 0) {
+        this.#isHopeless = true
+        this.#violations.push(...lacking)
         return
       }
       await delay(quietMs, this.#stop)

@@ -16,7 +16,8 @@ const USAGE = `usage: npm run test:chaos -- [--minutes N] [--seed S] [--brokers 
   --seed     of the schedule (default 1)
   --brokers  3 or 5 (default 3)
   --faults   kinds, what they begin with, or families (default all)
-  --report   a Markdown file, in place of the report on the terminal; its timeline lies beside it as .svg
+  --report   a Markdown file, in place of the report on the terminal; its timeline lies beside it as .svg,
+             and what the processes wrote when a promise was broken
   --mutant   runs with a re-injected bug, with the faults that bring it out, and expects it to be caught
   --mutants  all of them, or those named, one after the other
   --list     faults and mutants`
@@ -60,7 +61,7 @@ async function main(): Promise<number> {
   if (brokers !== 3 && brokers !== 5) throw new Error('--brokers is 3 or 5')
   if (values.faults !== '') parseFaultKinds(values.faults)
   const settings: RunSettings = { minutes: minutes ?? 2, seed, brokers, faults: values.faults, mutant: '' }
-  const result = await new ChaosRun(settings, say, stop.signal).run()
+  const result = await new ChaosRun(settings, say, stop.signal, logsOf(values.report)).run()
   await tell(result, values.report)
   return result.violations.length === 0 ? 0 : 1
 }
@@ -78,6 +79,10 @@ async function tell(result: RunResult, file: string | undefined): Promise<void> 
     file === undefined ? writeReport(result, undefined) : `${verdictOf(result)}\n\nThe report is ${file}`,
   )
   if (result.violations.length > 0) console.log(`replay with: ${replayCommand(result.settings)}`)
+}
+
+function logsOf(report: string | undefined): string | undefined {
+  return report === undefined ? undefined : `${report.replace(/\.md$/, '')}-logs`
 }
 
 function list(): string {

@@ -1,0 +1,115 @@
+import { rename, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { afterEach, expect, test } from '@jest/globals'
+import { Api } from '../src/api.js'
+import { type Ended, launchOf, relaunch, sluice } from '../src/command.js'
+import { acknowledgedInEachDatabase } from '../src/databases.js'
+import { type ClusterProcess, LocalCluster, until } from '../src/index.js'
+
+const LIMIT_MS = 60_000
+
+let cluster: LocalCluster | undefined
+
+afterEach(async () => {
+  await cluster?.destroy()
+  cluster = undefined
+}, 60_000)
+
+function brokers(running: LocalCluster): readonly ClusterProcess[] {
+  return running.processes().filter(({ kind }) => kind === 'broker')
+}
+
+async function produce(running: LocalCluster, count: number): Promise<void> {
+  const producer = await running.api.registerProducer('orders')
+  for (let i = 0; i < count; i++)
+    await running.api.must('POST', '/producer/produce', {
+      producer_id: producer,
+      topic_name: 'orders',
+      message: `m${i}`,
+    })
+  await acknowledgedInEachDatabase(running, ['orders'], count)
+}
+
+/** What a broker says that does not serve, once it answers. */
+async function whatItWaitsFor({ port }: ClusterProcess): Promise<string> {
+  let said = ''
+  await until(
+    async () => {
+      const api = new Api(port)
+      const { status, body } = await api.get('/health/ready').finally(() => api.close())
+      said = `${status} ${JSON.stringify(body)}`
+      return status === 503
+    },
+    LIMIT_MS,
+    () => `broker on port ${port}: ${said}`,
+  )
+  return said
+}
+
+test('founders with new disks wait for all the others, and are refused by the one that knows the cluster', async () => {
+  const running = (cluster = await LocalCluster.start({
+    env: { SLUICE_RESTART_DELAY_MS: '60000', BROKER_RECOVERY_QUIET_MS: '1000' },
+  }))
+  await produce(running, 20)
+  const [first, second, third] = brokers(running).map((broker) => ({ ...broker, launch: launchOf(broker) }))
+  for (const broker of [first!, second!, third!]) running.kill(broker)
+  await until(
+    () => brokers(running).length === 0,
+    LIMIT_MS,
+    () => 'the brokers live',
+  )
+
+  // Two of three are a majority: together they would found an empty cluster over what the first one has.
+  const anew = ({ launch, id }: typeof second & object): Promise<Ended> => {
+    const url = new URL(launch.env['BROKER_DATABASE_URL']!)
+    url.pathname += '_anew'
+    const directory = path.join(running.dataDirectory, `broker-${id}-anew`)
+    return relaunch(launch, { BROKER_DATA_DIR: directory, BROKER_DATABASE_URL: url.href }, LIMIT_MS)
+  }
+  const ends = Promise.all([anew(second!), anew(third!)])
+  for (const broker of [second!, third!])
+    expect(await whatItWaitsFor(broker)).toContain('waits until every founder of the cluster answers')
+  const survivor = relaunch(first!.launch, {}, 30_000)
+  for (const { code, output } of await ends) {
+    expect(code).toBe(1)
+    expect(output).toMatch(/BROKER_REFUSED.*of this cluster has another data directory/)
+  }
+  // It has everything, and waits for somebody to say what becomes of it.
+  let said = ''
+  await until(
+    async () => {
+      const args = ['recover', 'plan', '--broker', `127.0.0.1:${first!.port}`, '--out', 'plan.json']
+      said = (await sluice(args, running.dataDirectory)).output
+      return /orders\.1: offsets 0 to 19 are kept/.test(said)
+    },
+    LIMIT_MS,
+    () => said,
+  )
+  await survivor
+}, 240_000)
+
+test('a broker whose directory is gone does not start beside the database that it had, and the others go on', async () => {
+  const running = (cluster = await LocalCluster.start())
+  await produce(running, 20)
+  await running.down()
+  const directory = path.join(running.dataDirectory, 'broker-3')
+  await rename(directory, `${directory}.away`)
+  await running.up()
+  await until(
+    () => running.output.includes('is empty, and the database has partitions of a broker'),
+    LIMIT_MS,
+    () => running.output,
+  )
+  expect(running.output).toContain('broker-3 cannot start')
+  const producer = await running.api.registerProducer('orders')
+  const one = { producer_id: producer, topic_name: 'orders', message: 'one more' }
+  await running.api.must('POST', '/producer/produce', one)
+  await rm(directory, { recursive: true })
+  await rename(`${directory}.away`, directory)
+  await until(
+    () => brokers(running).length === 3 && running.output.includes('broker-3 serves again'),
+    LIMIT_MS,
+    () => running.output.slice(-3000),
+  )
+  await acknowledgedInEachDatabase(running, ['orders'], 21)
+}, 240_000)

@@ -478,8 +478,13 @@ export class ClusterMember {
   }
 
   async #lookAtLog(): Promise<void> {
+    if (!this.logRecovery.isRunning || !this.#source.ready || this.#metadata.group.isRecovering) return
+    if (!this.logRecovery.knowsNew) {
+      await this.#source.refresh()
+      this.logRecovery.tellNew(this.#source.state.nextGroupId)
+    }
     const isWhole = this.replicas.openingCount === 0 && this.recovery.recoveries.length === 0
-    if (this.#source.ready && isWhole) await this.logRecovery.look(this.host.groups())
+    if (isWhole) await this.logRecovery.look(this.host.groups())
   }
 
   /** The database is not where the replica left it: what it has, and the log, and others, know better. */

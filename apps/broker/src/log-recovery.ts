@@ -12,11 +12,13 @@ export interface LogRecoveryParts {
 /**
  * A broker whose log was damaged, or gone, has forgotten votes and acknowledgements: its groups take part again only
  * once the other brokers have told them what they may have forgotten. Until all have, every group is opened so,
- * over restarts too.
+ * over restarts too; only one that was made meanwhile is like any other.
  */
 export class LogRecovery {
   readonly #parts: LogRecoveryParts
   #isRunning: boolean
+  /** Groups from here on were made after this process was started: the lost log cannot have had anything of them. */
+  #newFrom: number | undefined
   #waitingCount = -1
 
   constructor(parts: LogRecoveryParts) {
@@ -33,6 +35,11 @@ export class LogRecovery {
     return this.#isRunning
   }
 
+  /** Whether the lost log can have had anything of the group. */
+  concerns(groupId: number): boolean {
+    return this.#isRunning && (this.#newFrom === undefined || groupId < this.#newFrom)
+  }
+
   /** What was lost, and how many groups wait, as far as that was looked at; undefined when nothing is missing. */
   get status(): { readonly lost: string; readonly groups: number } | undefined {
     const { lost } = this.#parts
@@ -41,9 +48,18 @@ export class LogRecovery {
       : undefined
   }
 
-  /** To be called now and then, once every group of this broker is open. */
-  async look(groups: Iterable<RaftGroup>): Promise<void> {
-    if (!this.#isRunning) return
+  /** @param newFrom every group that was made since this process was started has this id or a higher one */
+  tellNew(newFrom: number): void {
+    this.#newFrom ??= newFrom
+  }
+
+  get knowsNew(): boolean {
+    return this.#newFrom !== undefined
+  }
+
+  /** To be called now and then, once every group of this broker is open that is not new. */
+  async look(groups: Iterable<Pick<RaftGroup, 'isRecovering'>>): Promise<void> {
+    if (!this.#isRunning || !this.knowsNew) return
     let count = 0
     for (const group of groups) if (group.isRecovering) count++
     const { logger, recovered } = this.#parts

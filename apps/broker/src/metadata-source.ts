@@ -11,6 +11,8 @@ import type { MetadataReplica } from './metadata-replica.js'
 export interface MetadataSource {
   readonly state: MetadataState
   readonly ready: boolean
+  /** Makes the state hold everything that was decided before the call. @throws BrokerError NOT_LEADER, NO_QUORUM, TIMEOUT */
+  refresh(): Promise<void>
   /** What has changed, in order; undefined when anything may have. */
   onChange(listener: MetadataListener): void
   propose(command: MetadataCommand): Promise<void>
@@ -48,6 +50,10 @@ export class VotingSource implements MetadataSource {
 
   get ready(): boolean {
     return this.#replica.state.clusterId !== '' && this.#replica.leader !== 0
+  }
+
+  async refresh(): Promise<void> {
+    await this.#replica.currentVersion()
   }
 
   onChange(listener: MetadataListener): void {
@@ -90,6 +96,10 @@ export class FollowingSource implements MetadataSource {
 
   get ready(): boolean {
     return this.#follower.ready
+  }
+
+  refresh(): Promise<void> {
+    return this.#follower.refresh()
   }
 
   onChange(listener: MetadataListener): void {

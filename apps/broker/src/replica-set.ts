@@ -181,7 +181,7 @@ export class ReplicaSet {
   async #open(info: PartitionInfo): Promise<void> {
     const { host, store, limits, owner, snapshots, recovery, logRecovery, brokerId, clusterId } = this.#parts
     const snapshot = await store.load(info.groupId)
-    const isRecovering = logRecovery.isRunning
+    const isRecovering = logRecovery.concerns(info.groupId)
     // A log that begins anew follows what the database has.
     const configuration =
       snapshot?.configuration ??

@@ -105,6 +105,11 @@ export class MetadataState {
     )
   }
 
+  /** Every group that is ever made from now on has this id or a higher one. */
+  get nextGroupId(): number {
+    return this.#tables.nextIds.group
+  }
+
   partitions(): IterableIterator<PartitionInfo> {
     return this.#tables.partitions.values()
   }

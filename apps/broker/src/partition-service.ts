@@ -116,7 +116,10 @@ export class PartitionService {
     return replica.projection().earlierGrant(request.consumerId, request.requestId)
   }
 
-  /** Without what was deleted since: what was given once and is gone is not given again. */
+  /**
+   * Without what was deleted since: what was given once and is gone is not given again. When nothing is left of it, or
+   * when the consumer wants no gap, it is taken back first: the loss then comes before the next messages.
+   */
   async #giveAgain(
     replica: PartitionReplica,
     request: FetchRequest,
@@ -133,6 +136,8 @@ export class PartitionService {
     const { from: granted, to, skipped = 0 } = earlier
     for (;;) {
       const from = Math.min(Math.max(granted, replica.logStart), to)
+      const isLost = from > granted && (from === to || !request.skipDeleted)
+      if (isLost && (await this.#takeBack(replica, request))) return this.fetch(replica, request)
       const range = await this.#reader.readExactly(replica, from, to)
       if (range === undefined) continue
       return this.#answer(replica, request.consumerId, range, {
@@ -140,6 +145,13 @@ export class PartitionService {
         skipped: skipped + from - granted,
       })
     }
+  }
+
+  /** @returns false when the consumer was moved since, so that it does not go back for this request */
+  async #takeBack(replica: PartitionReplica, request: FetchRequest): Promise<boolean> {
+    const { consumerId, requestId, holder } = request
+    await replica.moveCursor({ kind: 'release', consumerId, requestId, from: 0, holder, orEarlier: true })
+    return this.#earlierGrant(replica, request) === undefined
   }
 
   async #lookUp(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {

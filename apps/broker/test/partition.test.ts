@@ -293,10 +293,42 @@ describe('deleted messages', () => {
     })
   })
 
-  test('are not given again to the request that had them', async () => {
+  test('are not given again to the request that had them: it gets those behind, and is told of the loss', async () => {
     await trimmed(1_000_000)
-    const again = await one.service.fetch(one.replica, request({ requestId: requestId(77), messagesMax: 2 }))
-    expect(again).toMatchObject({ from: 2, to: 2, skipped: 2, granted: true, batches: [] })
+    const repeat = () => one.service.fetch(one.replica, request({ requestId: requestId(77), messagesMax: 2 }))
+    const again = await repeat()
+    expect(valuesOf(again)).toEqual(['m6', 'm7'])
+    expect(again).toMatchObject({ skipped: 6, granted: true })
+    expect(await repeat()).toMatchObject({ from: 6, to: 8, skipped: 6 })
+    expect(await one.service.fetch(one.replica, request())).toMatchObject({ from: 8, skipped: 0 })
+  })
+
+  test.each([6, 8])('are told to who wants no gap when it repeats its request, %i of them', async (start) => {
+    await trimmed(1_000_000)
+    const strict = { skipDeleted: false, requestId: requestId(79), messagesMax: 2 }
+    await one.service.seek(one.replica, {
+      consumerId: 1,
+      requestId: requestId(nextRequest++),
+      target: { kind: 'offset', offset: 6 },
+    })
+    const first = await one.service.fetch(one.replica, request(strict))
+    expect(valuesOf(first)).toEqual(['m6', 'm7'])
+    await one.replica.trim(start + 1)
+    for (const more of [{}, { requestId: requestId(nextRequest++) }])
+      await expect(one.service.fetch(one.replica, request({ ...strict, ...more }))).rejects.toMatchObject({
+        code: 'OFFSET_OUT_OF_RANGE',
+      })
+  })
+
+  test('are not taken back from a consumer that has moved since', async () => {
+    await trimmed(1_000_000)
+    await one.service.seek(one.replica, {
+      consumerId: 1,
+      requestId: requestId(nextRequest++),
+      target: { kind: 'acknowledge', offset: 8 },
+    })
+    const again = await one.service.fetch(one.replica, request({ requestId: requestId(77) }))
+    expect(again).toMatchObject({ batches: [], cursor: 8 })
   })
 
   test('are an error for who does not want to go on behind them, until it seeks', async () => {

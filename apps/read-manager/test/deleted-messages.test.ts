@@ -73,6 +73,18 @@ test('messages that were given in a lost answer and deleted before it was asked 
   expect(body['skipped']).toEqual({ 'A.1': 3 })
 })
 
+test('messages that were given in a lost answer and all deleted since are told with those behind', async () => {
+  const consumer = await running.register('A')
+  const headers = { 'x-request-id': 'ab'.repeat(16) }
+  const call = { consumer_id: consumer, topic_name: 'A', max_messages: 4 }
+  const first = await running.call('POST', '/consumer/consume', call, headers)
+  expect(texts(first.body)).toEqual(['m0', 'm1', 'm2', 'm3'])
+  running.cluster.partition('A', 1).trim(6)
+  const again = await running.call('POST', '/consumer/consume', call, headers)
+  expect(texts(again.body)).toEqual(['m6', 'm7', 'm8', 'm9'])
+  expect(again.body['skipped']).toEqual({ 'A.1': 6 })
+})
+
 test('a new consumer of a topic with retention begins at what there is, and has lost nothing', async () => {
   running.cluster.metadata.propose({
     kind: 'create-topic',

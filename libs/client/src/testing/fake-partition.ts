@@ -28,6 +28,7 @@ import {
 } from '@sluice/domain'
 import { invariant } from '@sluice/foundation'
 import {
+  type EarlierGrant,
   batchOf,
   type CursorOperation,
   encodeAppend,
@@ -154,7 +155,7 @@ export class FakePartition {
   #fetch(call: FetchCall): FetchAnswer {
     const { consumerId, requestId, holder } = call
     const { logStart } = this.#state
-    const earlier = new LeaderProjection(this.#state).earlierGrant(consumerId, requestId)
+    const earlier = this.#earlierGrant(call)
     const unread = this.#state.unread(consumerId)
     if (earlier === undefined && unread.skipped > 0 && !call.skipDeleted && !call.lookupOnly)
       throw new BrokerError(
@@ -179,6 +180,18 @@ export class FakePartition {
       skipped: to > from || earlier !== undefined ? skipped : 0,
       batches: this.#batchesOf(from, to),
     }
+  }
+
+  /** What is all deleted by now, or begins with what is and must not, is taken back. */
+  #earlierGrant({ consumerId, requestId, holder, skipDeleted }: FetchCall): EarlierGrant | undefined {
+    const grant = (): EarlierGrant | undefined =>
+      new LeaderProjection(this.#state).earlierGrant(consumerId, requestId)
+    const earlier = grant()
+    const { logStart } = this.#state
+    const isLost = earlier !== undefined && earlier.from < Math.min(logStart, earlier.to)
+    if (!isLost || (skipDeleted && earlier.to > logStart)) return earlier
+    this.#move({ kind: 'release', consumerId, requestId, from: 0, holder, orEarlier: true })
+    return grant()
   }
 
   #batchesOf(from: number, to: number): readonly Uint8Array[] {

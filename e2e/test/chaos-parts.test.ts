@@ -39,6 +39,16 @@ describe('redundancy', () => {
   const missing = (third: RecoveryView | undefined, goals = new Map<string, number>()): readonly string[] =>
     missingCopies([view(1), view(2), third], goals)
 
+  test('is not there with fewer replicas than the topic asks for', () => {
+    const voters = [1, 2]
+    const pair = (id: number): RecoveryView =>
+      ({
+        ...view(id, [group({ voters })]),
+        partitions: [{ name: 'a.1', replicas: voters }],
+      }) as unknown as RecoveryView
+    expect(missingCopies([pair(1), pair(2)], new Map())).toEqual(['a.1 has replicas on 1, 2 only'])
+  })
+
   test('is there when every replica is a voter that knows what was committed at first', () => {
     const goals = new Map<string, number>()
     expect(missing(view(3, [group({ commit: 5 })]), goals)).toEqual(['broker 3 knows a.1 up to 5, not to 7'])

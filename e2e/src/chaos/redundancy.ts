@@ -3,6 +3,9 @@ import { until } from '../local-cluster.js'
 import type { ChaosCluster } from './chaos-cluster.js'
 import type { Violation } from './history.js'
 
+/** Of every partition: one that was made while a broker was dead gets its third when that is back. */
+const REPLICAS = 3
+
 /**
  * Waits until every partition has a leader and all its replicas, each as a voter that knows everything committed
  * that any of them knew at first: a copy that is silently missing is seen only when the next broker fails.
@@ -45,6 +48,7 @@ export function missingCopies(
   const placed = new Map(answered.flatMap(({ partitions }) => partitions.map((one) => [one.name, one])))
   const missing: string[] = []
   for (const { name, replicas } of placed.values()) {
+    if (replicas.length < REPLICAS) missing.push(`${name} has replicas on ${replicas.join(', ')} only`)
     const groups = answered.flatMap(({ broker_id: id, groups: all }) =>
       replicas.includes(id) ? all.flatMap((group) => (group.name === name ? [{ id, group }] : [])) : [],
     )

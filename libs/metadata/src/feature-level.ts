@@ -20,6 +20,9 @@ export const HEAD_SNAPSHOTS_LEVEL = 3
  */
 export const DETAILED_AUDIT_LEVEL = 3
 
+/** From here on a plan gives partitions the replicas that they lack, whatever the reason. */
+export const MISSING_REPLICAS_LEVEL = 3
+
 /** What a broker says that it can; one that says nothing is of the first version. */
 export const FIRST_FEATURES: FeatureRange = { min: 1, max: 1 }
 

@@ -9,6 +9,7 @@ import {
   type Seen,
   type TopicChange,
 } from './command.js'
+import { PLAN_REASONS } from './balance/plan.js'
 import { invalid, list, natural, oneOf, positive, record, text } from './command-fields.js'
 import type { ActorType, ClusterSettings, ConsumerStart } from './entities.js'
 import { type FeatureRange, toFeatureRange } from './feature-level.js'
@@ -145,12 +146,7 @@ function kindFields(fields: Record<string, unknown>): MetadataCommand {
       return {
         kind,
         at,
-        reason: oneOf(fields['reason'], 'reason', [
-          'asked-for',
-          'broker-added',
-          'broker-removed',
-          'broker-dead',
-        ]),
+        reason: oneOf(fields['reason'], 'reason', PLAN_REASONS),
         ...optional(fields, 'brokerId', toBrokerId),
         movesAtOnce: positive(fields['movesAtOnce'], 'movesAtOnce'),
         moveTimeoutMs: positive(fields['moveTimeoutMs'], 'moveTimeoutMs'),

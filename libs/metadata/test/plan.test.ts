@@ -123,6 +123,40 @@ describe('a broker that is added', () => {
   })
 })
 
+describe('a partition that was made while a broker was dead', () => {
+  const die = (cluster: Cluster, id: number): void => {
+    const mark = { type: 'broker', id, status: 'dead', reason: 'silent' } as const
+    cluster.do({ kind: 'mark', at: cluster.now, marks: [mark] })
+  }
+
+  test('gets the replica that it lacks when the broker is there again', () => {
+    const cluster = new Cluster()
+    die(cluster, 3)
+    cluster.do({ kind: 'add-partition', at: cluster.now, topic: 'orders' })
+    const made = (): PartitionInfo => cluster.partitions.at(-1)!
+    expect(made().replicas.toSorted()).toEqual([1, 2])
+    expect(cluster.lead()).toEqual([])
+    cluster.seen(3)
+    expect(cluster.lead()).toContain('start-plan')
+    expect(cluster.plan).toMatchObject({ reason: 'replicas-missing', state: 'running' })
+    expect(cluster.plan.moves.map(({ groupId }) => groupId)).toEqual([made().groupId])
+    cluster.settle()
+    expect(cluster.plan.state).toBe('done')
+    expect(made().replicas.toSorted()).toEqual([1, 2, 3])
+    expect(cluster.lead()).toEqual([])
+  })
+
+  test('waits for the feature level: the version before does not know the reason', () => {
+    const cluster = new Cluster([1, 2, 3], { ...DEFAULT_SETTINGS, featureLevel: 2 })
+    die(cluster, 3)
+    cluster.do({ kind: 'add-partition', at: cluster.now, topic: 'orders' })
+    cluster.seen(3)
+    expect(cluster.lead()).toEqual([])
+    const plan = { kind: 'start-plan', at: AT, reason: 'replicas-missing', ...LIMITS, moves: [] } as const
+    expect(cluster.errorOf(plan)).toBe('UNSUPPORTED_VERSION')
+  })
+})
+
 describe('a broker that is to leave', () => {
   test('gives everything away, then its vote, and is removed', () => {
     const cluster = new Cluster([1, 2, 3, 4])

@@ -18,7 +18,7 @@ export function layoutsOf(
   return {
     brokers: state
       .brokers()
-      .map((broker) => planBroker(broker, isAlive(state, broker), isRebuildDue(state, broker, now))),
+      .map((broker) => planBroker(broker, mayTake(state, broker), isRebuildDue(state, broker, now))),
     partitions: state.topics().flatMap(({ replicationFactor, partitions }) =>
       partitions.map((partition) => ({
         ...planPartition(partition, replicationFactor, sizes),
@@ -29,13 +29,13 @@ export function layoutsOf(
   }
 }
 
-function planBroker(broker: BrokerInfo, isAlive: boolean, isRebuildDue: boolean): PlanBroker {
+function planBroker(broker: BrokerInfo, takes: boolean, isRebuildDue: boolean): PlanBroker {
   const { id, host, rack, state } = broker
   return {
     id,
     host,
     rack,
-    takes: isAlive && (state === 'active' || state === 'joining'),
+    takes,
     keeps: !isRebuildDue && !isLeaving(broker),
     isEvicted: state === 'evicted',
   }
@@ -57,8 +57,9 @@ function planPartition(
   }
 }
 
-function isAlive(state: MetadataState, { id }: BrokerInfo): boolean {
-  return state.healthCheck('broker', id)?.status === 'alive'
+/** Replicas may be placed there. */
+export function mayTake(state: MetadataState, { id, state: its }: BrokerInfo): boolean {
+  return (its === 'active' || its === 'joining') && state.healthCheck('broker', id)?.status === 'alive'
 }
 
 /** It is dead, and has been silent for so long that others take what it holds. */

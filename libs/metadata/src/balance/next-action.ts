@@ -1,8 +1,9 @@
 import type { MetadataCommand, MoveOrder } from '../command.js'
 import type { BrokerInfo } from '../entities.js'
+import { MISSING_REPLICAS_LEVEL } from '../feature-level.js'
 import { isHolder } from '../replica-move.js'
 import type { MetadataState } from '../state.js'
-import { isRebuildDue, layoutsOf } from './layouts.js'
+import { isRebuildDue, layoutsOf, mayTake } from './layouts.js'
 import { isLeaving } from './leaving.js'
 import { duePlanStep, isRunning, type PlanReason } from './plan.js'
 import { planChanges, type PlanGoal } from './planner.js'
@@ -27,7 +28,7 @@ export interface LeaderView {
 
 /**
  * What the leader of the metadata should have decided next, or `undefined`: it carries plans on, makes new
- * ones for brokers that come, leave or stay dead, and removes those that have given everything away.
+ * ones for brokers that come, leave or stay dead and for replicas that are missing, and removes those that have given everything away.
  */
 export function nextAction(state: MetadataState, view: LeaderView): MetadataCommand | undefined {
   const { plan } = state
@@ -89,12 +90,44 @@ function planFor(state: MetadataState, view: LeaderView): MetadataCommand | unde
   ]
   for (const [reason, broker, goal] of due) {
     if (broker === undefined) continue
-    const moves = ordersFor(state, goal, undefined, view.now)
-    if (moves.length === 0) continue
-    const limits = { movesAtOnce: MOVES_AT_ONCE, moveTimeoutMs: MOVE_TIMEOUT_MS }
-    return { kind: 'start-plan', at: view.now, reason, brokerId: broker.id, ...limits, moves }
+    const plan = startOf({ reason, goal, brokerId: broker.id }, state, view)
+    if (plan !== undefined) return plan
   }
-  return undefined
+  return lacksReplicas(state)
+    ? startOf({ reason: 'replicas-missing', goal: 'repair' }, state, view)
+    : undefined
+}
+
+function startOf(
+  plan: { readonly reason: PlanReason; readonly goal: PlanGoal; readonly brokerId?: number },
+  state: MetadataState,
+  { now }: LeaderView,
+): MetadataCommand | undefined {
+  const { reason, goal, brokerId } = plan
+  const moves = ordersFor(state, goal, undefined, now)
+  if (moves.length === 0) return undefined
+  const about = brokerId === undefined ? {} : { brokerId }
+  const limits = { movesAtOnce: MOVES_AT_ONCE, moveTimeoutMs: MOVE_TIMEOUT_MS }
+  return { kind: 'start-plan', at: now, reason, ...about, ...limits, moves }
+}
+
+/**
+ * A partition has fewer replicas than its topic asks for, and there is a broker for one more: it was made while
+ * brokers were dead, or too few. Cheap enough to be asked all the time.
+ */
+function lacksReplicas(state: MetadataState): boolean {
+  if (state.settings.featureLevel < MISSING_REPLICAS_LEVEL) return false
+  const takers = state.brokers().flatMap((broker) => (mayTake(state, broker) ? [broker.id] : []))
+  return state
+    .topics()
+    .some(({ replicationFactor, partitions }) =>
+      partitions.some(
+        ({ replicas, departing, departed, move }) =>
+          replicas.length < replicationFactor &&
+          move === undefined &&
+          takers.some((id) => ![...replicas, ...departing, ...departed].includes(id)),
+      ),
+    )
 }
 
 /** A broker that was to leave, and holds nothing any more. */

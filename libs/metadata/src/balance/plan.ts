@@ -1,7 +1,15 @@
 import type { BrokerId } from '@sluice/domain'
 
 /** Why replicas are moved. */
-export type PlanReason = 'asked-for' | 'broker-added' | 'broker-removed' | 'broker-dead'
+export const PLAN_REASONS = [
+  'asked-for',
+  'broker-added',
+  'broker-removed',
+  'broker-dead',
+  'replicas-missing',
+] as const
+
+export type PlanReason = (typeof PLAN_REASONS)[number]
 
 /**
  *     waiting ──▶ moving ──▶ done

@@ -156,6 +156,7 @@ export class PartitionService {
 
   async #lookUp(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
     await replica.barrier()
+    this.#fences.pass(replica.info.groupId, request)
     const earlier = this.#earlierGrant(replica, request)
     if (earlier !== undefined) return this.#giveAgain(replica, request, earlier)
     return this.#nothing(replica, request.consumerId)
@@ -178,6 +179,7 @@ export class PartitionService {
   /** Takes the next messages for the consumer: whoever asks next gets those behind them. */
   async #deliver(replica: PartitionReplica, request: FetchRequest): Promise<FetchAnswer> {
     for (;;) {
+      this.#fences.pass(replica.info.groupId, request)
       // The same request may be under way twice, and the other one was given something meanwhile.
       const earlier = this.#earlierGrant(replica, request)
       if (earlier !== undefined) return this.#giveAgain(replica, request, earlier)
@@ -195,6 +197,8 @@ export class PartitionService {
       // Nothing is awaited between what memory has and the grant: others would be given the same.
       const bounds = { ...request, messagesMax: Math.min(request.messagesMax, unread.until - from) }
       const range = this.#reader.peek(replica, from, bounds) ?? (await this.#load(replica, bounds, unread))
+      // Given up meanwhile, and perhaps told that it was given nothing.
+      this.#fences.pass(replica.info.groupId, request)
       if (range === undefined) continue
       const given = await replica.moveCursor({
         kind: 'grant',

@@ -243,6 +243,22 @@ describe('consume', () => {
     await expect(seek('offset', 3)).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE' })
   })
 
+  test('gives nothing to a request that was given up while the database was read for it', async () => {
+    one = await SingleReplica.start({ ...LIMITS, recentBytesMax: 0 })
+    await one.replica.produce(batchOf(['a', 'b']))
+    await eventually(() => expect(one.replica.recent.firstOffset).toBeUndefined())
+    const slow = request({ requestId: requestId(90), messagesMax: 1 })
+    const given = one.service.fetch(one.replica, slow)
+    const { consumerId, requestId: id, holder } = slow
+    const back = one.service.release(one.replica, {
+      ...{ consumerId, requestId: id, holder },
+      ...{ from: 0, orEarlier: false },
+    })
+    await expect(given).rejects.toMatchObject({ code: 'MANAGER_UNAVAILABLE' })
+    await back
+    expect(valuesOf(await one.service.fetch(one.replica, request()))).toEqual(['a'])
+  })
+
   test('reads from the database what memory no longer holds', async () => {
     one = await SingleReplica.start({ ...LIMITS, recentBytesMax: 0 })
     const all = Array.from({ length: 50 }, (_, i) => `m${i}`)

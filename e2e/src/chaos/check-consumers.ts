@@ -65,6 +65,18 @@ interface Fault {
   readonly what: string
 }
 
+function byCall({ call }: { readonly call?: string }): string {
+  return call === undefined ? '' : ` by ${call}`
+}
+
+/** What became of an offset that did not come in its turn. */
+function laterOf(events: readonly Exclude<ConsumerEvent, { kind: 'empty' }>[], missed: number): string {
+  for (const event of events)
+    if (event.kind === 'delivered' && event.offset === missed)
+      return `${missed} came at ${(event.atMs / 1000).toFixed(1)} s${byCall(event)}`
+  return `${missed} never came`
+}
+
 /** The first fault of one consumer in one partition: what follows it is often its consequence. */
 function followPosition(
   events: readonly Exclude<ConsumerEvent, { kind: 'empty' }>[],
@@ -76,7 +88,7 @@ function followPosition(
   /** Next offset within what is shown since the last acknowledgement. */
   let next = 0
   let isFirst = isLate
-  for (const event of events) {
+  for (const [i, event] of events.entries()) {
     if (event.kind === 'acknowledged') {
       position = next = Math.max(position, event.offset + 1)
       continue
@@ -92,13 +104,17 @@ function followPosition(
       continue
     }
     const { offset, value, atMs } = event
-    const at = `at ${(atMs / 1000).toFixed(1)} s offset ${offset} was delivered`
+    const at = `at ${(atMs / 1000).toFixed(1)} s offset ${offset} was delivered${byCall(event)}`
     if (isFirst) position = next = offset
     isFirst = false
     // Shown again from the position on: that is what manual acknowledgement means.
     if (ack === 'manual' && offset === position) next = position
     if (offset < next) return { check: 'consumer-went-back', what: `${at} when ${next} was next` }
-    if (offset > next) return { check: 'consumer-skipped', what: `${at} when ${next} was next` }
+    if (offset > next)
+      return {
+        check: 'consumer-skipped',
+        what: `${at} when ${next} was next; ${laterOf(events.slice(i), next)}`,
+      }
     const there = log.at(offset)
     if (there !== undefined && there !== value)
       return {

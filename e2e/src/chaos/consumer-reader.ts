@@ -30,6 +30,8 @@ interface Answer {
   readonly delivered: readonly Delivered[]
   /** Messages that were deleted before they were read, by partition. */
   readonly skipped: Readonly<Record<string, number>>
+  /** In words. */
+  readonly call: string
 }
 
 /** One reader of one consumer: repeats a call whose answer was lost with the same request id. */
@@ -59,12 +61,12 @@ export class ConsumerReader {
       const startedMs = performance.now()
       const answer = await this.#consume(giveUp)
       if (answer === undefined) return
-      const { delivered, skipped } = answer
+      const { delivered, skipped, call } = answer
       for (const [partition, count] of Object.entries(skipped))
         this.history.events.push({ kind: 'skipped', partition, count })
       const atMs = performance.now()
       for (const { partition, offset, message } of delivered)
-        this.history.events.push({ kind: 'delivered', partition, offset, value: message, atMs })
+        this.history.events.push({ kind: 'delivered', partition, offset, value: message, atMs, call })
       if (delivered.length === 0) this.history.events.push({ kind: 'empty', startedMs })
       if (this.#options.ack === 'manual') await this.#acknowledge(delivered, giveUp)
       if (delivered.length === 0 && mayEnd) return
@@ -81,14 +83,19 @@ export class ConsumerReader {
         .toString(16)
         .padStart(8, '0'),
     ).join('')
+    const startedMs = performance.now()
+    const failures: string[] = []
     const body = await this.#until(
       '/consumer/consume',
       { consumer_id: consumerId, topic_name: topic, max_messages: MESSAGES_MAX, wait_ms: WAIT_MS },
       { 'x-request-id': requestId },
       giveUp,
+      failures,
     )
     if (body === undefined) return undefined
+    const begun = `request ${requestId} of ${(startedMs / 1000).toFixed(1)} s`
     return {
+      call: failures.length === 0 ? begun : `${begun}, after ${failures.slice(-6).join(', ')}`,
       delivered: body['messages'] as readonly Delivered[],
       skipped: (body['skipped'] ?? {}) as Answer['skipped'],
     }
@@ -110,6 +117,7 @@ export class ConsumerReader {
     call: unknown,
     headers: Readonly<Record<string, string>>,
     giveUp: AbortSignal,
+    failures: string[] = [],
   ): Promise<Record<string, unknown> | undefined> {
     const { api, name, isStrict, onWrongAnswer } = this.#options
     while (!giveUp.aborted) {
@@ -128,6 +136,8 @@ export class ConsumerReader {
         })
         return undefined
       }
+      const code = outcome.answer?.body['code']
+      failures.push(typeof code === 'string' ? code : 'no answer')
       await delay(RETRY_MS, giveUp).catch(() => undefined)
     }
     return undefined

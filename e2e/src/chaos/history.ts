@@ -30,7 +30,13 @@ export interface Acknowledgement {
 
 /** What a consumer saw, in its order. */
 export type ConsumerEvent =
-  | ({ readonly kind: 'delivered'; readonly value: string; readonly atMs: number } & Place)
+  | ({
+      readonly kind: 'delivered'
+      readonly value: string
+      readonly atMs: number
+      /** The call that brought it, in words. */
+      readonly call?: string
+    } & Place)
   /** So many messages before those that are delivered next were deleted, as the cluster has said. */
   | { readonly kind: 'skipped'; readonly partition: string; readonly count: number }
   /** The position was moved behind this offset, and the cluster has said so. */

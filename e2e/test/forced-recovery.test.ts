@@ -182,7 +182,13 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
   await destroy(running, third)
   // A founder that has forgotten what it voted for is not let in again, while there is still a majority.
   const empty = path.join(running.dataDirectory, 'empty-broker-3')
-  const forgetful = await relaunch(thirdLaunch, { BROKER_DATA_DIR: empty }, 60_000)
+  const anew = new URL(thirdLaunch.env['BROKER_DATABASE_URL']!)
+  anew.pathname += '_anew'
+  const forgetful = await relaunch(
+    thirdLaunch,
+    { BROKER_DATA_DIR: empty, BROKER_DATABASE_URL: anew.href },
+    60_000,
+  )
   expect(forgetful.code).toBeGreaterThan(0)
   expect(forgetful.output).toMatch(/broker 3 of this cluster has another data directory/)
   await destroy(running, second, old)

@@ -67,7 +67,6 @@ export async function runClusterChange(options: ClusterChangeOptions): Promise<C
     const there = await readAll(cluster.api, TOPIC)
     const perSecond = (acknowledged.length * 1000) / tookMs
     const faults = [...change.faults, ...messageFaults([...stock, ...acknowledged], there)]
-    if (longestGapMs >= GAP_MS_MAX) faults.push(`produce failed for ${Math.round(longestGapMs)} ms`)
     const voters = await metadataVoters(cluster.process('broker', 1).port)
     if (voters.join() !== '2,3,4,5' && voters.join() !== '2,3,4')
       faults.push(`brokers ${voters.join(', ')} vote on the metadata`)
@@ -249,7 +248,9 @@ async function main(): Promise<void> {
     `the fullest and the emptiest broker differ by ${width.replicas} replicas, ${width.preferred} preferred and ${width.leads} actual leaderships`,
   )
   for (const fault of faults.slice(0, 30)) console.log(`FAILED: ${fault}`)
-  if (faults.length > 0) process.exitCode = 1
+  const isLate = longestGapMs >= GAP_MS_MAX
+  if (isLate) console.log(`MISSED: a gap is to be under ${GAP_MS_MAX} ms`)
+  if (isLate || faults.length > 0) process.exitCode = 1
 }
 
 if (process.argv[1]?.endsWith('cluster-change.js') === true) await main()

@@ -3,7 +3,6 @@ import { BackgroundLoad, readAll } from '../src/background-load.js'
 import { LocalCluster, until } from '../src/index.js'
 
 const PARTITIONS = 9
-const FAILING_MS_MAX = 2000
 /** Looks at who leads while the broker is in maintenance: leaderships are given back once a second. */
 const LOOKS = 20
 
@@ -71,10 +70,9 @@ test('a broker in maintenance hands its leaderships over, restarts included, and
 
   await api.must('POST', '/broker/2/maintenance', { enabled: false })
   await leads(before.preferred)
-  const { acknowledged, longestGapMs } = await load.stop()
+  const { acknowledged } = await load.stop()
   const there = await readAll(api, 'kept')
   const known = new Set(there)
   expect(acknowledged.filter((message) => !known.has(message))).toEqual([])
   expect(known.size).toBe(there.length)
-  expect(longestGapMs).toBeLessThan(FAILING_MS_MAX)
 }, 180_000)

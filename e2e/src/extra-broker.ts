@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Api } from './api.js'
-import { freePort, type LocalCluster, until } from './local-cluster.js'
+import { Ended, freePort, type LocalCluster, until } from './local-cluster.js'
 
 const CLI = fileURLToPath(new URL('../../apps/cli/dist/main.js', import.meta.url))
 const START_LIMIT_MS = 30_000
@@ -40,7 +40,10 @@ export class ExtraBroker {
     const api = new Api(port)
     try {
       await until(
-        async () => (await api.get('/health/live')).status === 200,
+        async () => {
+          if (supervisor.exitCode !== null) throw new Ended(`the broker ended:\n${broker.#output}`)
+          return (await api.get('/health/live')).status === 200
+        },
         START_LIMIT_MS,
         () => `the broker does not start:\n${broker.#output}`,
       )

@@ -191,7 +191,8 @@ export class LocalCluster {
   }
 }
 
-class Ended extends Error {}
+/** What is awaited cannot come any more. */
+export class Ended extends Error {}
 
 /** Awaits a condition with a limit; a failing probe counts as "not yet" unless the process has ended. */
 export async function until(

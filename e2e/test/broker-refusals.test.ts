@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises'
+import pg from 'pg'
 import { FakeBroker } from '@sluice/client/testing'
 import { FEATURES } from '@sluice/metadata'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
@@ -122,6 +123,14 @@ test('an empty disk under the address of a broker: BROKER_REFUSED, and its own i
     await until(isSettled, 60_000, () => 'broker 4 does not get its share')
     await first.stop()
     await rm(first.dataDirectory, { recursive: true })
+    // Beside the database that it had it does not even start.
+    await expect(ExtraBroker.start(cluster, first.port)).rejects.toThrow(
+      /BROKER_REFUSED: the data directory .* is empty, and the database has partitions of a broker/,
+    )
+    const client = new pg.Client({ connectionString: cluster.postgresUrl })
+    await client.connect()
+    await client.query(`DROP DATABASE sluice_broker_${first.port} WITH (FORCE)`)
+    await client.end()
     extra = await ExtraBroker.start(cluster, first.port)
     expect(await refusalOf(cluster, add(first.port))).toMatchObject({
       status: 409,

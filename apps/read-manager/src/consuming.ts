@@ -1,18 +1,12 @@
 import type { ActivityReporter, MetadataFollower } from '@sluice/client'
 import { BrokerError } from '@sluice/domain'
-import { arrivalsSeen, type Clock, type Random } from '@sluice/foundation'
+import type { Clock, Random } from '@sluice/foundation'
 import type { ConsumerInfo, PartitionInfo } from '@sluice/metadata'
+import { type Caller, CallerWatch } from './caller.js'
 import type { ConsumerDirectory, ConsumerIdentity } from './consumer-directory.js'
 import type { DeliveredMessage } from './delivered-message.js'
 import type { EndWatch } from './end-watch.js'
 import { MessageWalk, type WalkParts } from './message-walk.js'
-
-/** The caller of a consume request, who may go away while it waits. */
-export interface Caller {
-  readonly gone: boolean
-  /** Calls `listener` once when the caller goes away. */
-  onGone(listener: () => void): void
-}
 
 export interface ConsumeCall extends ConsumerIdentity {
   readonly messagesMax: number
@@ -36,8 +30,6 @@ export interface Delivery {
   readonly giveBack: () => void
 }
 
-/** A call that took longer may have been held up with its process, and learns first who left meanwhile. */
-const HELD_UP_MS = 500
 /** Holders of one millisecond differ by chance. */
 const HOLDERS_PER_MS = 1024
 
@@ -80,21 +72,24 @@ export class Consuming {
     const start = this.#clock.monotonic()
     const end = start + call.waitMs
     const holder = call.tryNumber ?? this.#clock.now() * HOLDERS_PER_MS + this.#random.below(HOLDERS_PER_MS)
-    await stillThere(call.caller)
+    const caller = new CallerWatch(call.caller, this.#clock)
+    // Messages are not taken for a caller that has left, and perhaps has them from elsewhere by now.
+    if (!(await caller.isThere())) throw hasLeft()
     for (let isFirst = true; ; isFirst = false) {
       // Once more after a wait: its topic may have been deleted meanwhile.
       const consumer = await this.#directory.consumer(call)
       this.#activity.seen('consumer', consumer.id)
-      const walk = await this.#walk(consumer, call, { holder, lookUp: isFirst && call.isRetry })
+      const walk = await this.#walk(consumer, call, { caller, holder, lookUp: isFirst && call.isRetry })
       // "Nothing" is not the answer when the topic was deleted meanwhile.
       if (walk.messages.length === 0) await this.#directory.consumer(call)
       const leftMs = end - this.#clock.monotonic()
-      if (walk.messages.length > 0 || leftMs <= 0 || call.caller.gone || this.#stopping) {
+      if (walk.messages.length > 0 || leftMs <= 0 || caller.gone || this.#stopping) {
         if (walk.messages.length > 0) await this.#settle(consumer.id, walk, start)
-        if (this.#clock.monotonic() - start > HELD_UP_MS) await arrivalsSeen()
+        // Who sends the answer looks whether the caller is gone, and has to know it by then.
+        await caller.isThere()
         return { messages: walk.messages, skipped: walk.skipped, giveBack: () => walk.giveBack() }
       }
-      await this.#news(consumer, walk.cursors, { leftMs, caller: call.caller })
+      await this.#news(consumer, walk.cursors, { leftMs, caller })
     }
   }
 
@@ -128,7 +123,11 @@ export class Consuming {
   async #walk(
     consumer: ConsumerInfo,
     call: ConsumeCall,
-    { holder, lookUp }: { readonly holder: number; readonly lookUp: boolean },
+    {
+      caller,
+      holder,
+      lookUp,
+    }: { readonly caller: CallerWatch; readonly holder: number; readonly lookUp: boolean },
   ): Promise<MessageWalk> {
     const autoAck = consumer.ack === 'auto'
     const walk = new MessageWalk(this.#walks, {
@@ -137,7 +136,7 @@ export class Consuming {
       holder,
       messagesMax: call.messagesMax,
       autoAck,
-      isGone: () => call.caller.gone,
+      caller,
       skipDeleted: consumer.autoOffsetReset !== 'none',
     })
     try {
@@ -149,7 +148,7 @@ export class Consuming {
       if (walk.messages.length > 0) return walk
       await walk.run(this.#inOrder(consumer, partitions))
       // "Nothing" is said of all partitions there are, those added a moment ago included.
-      while (walk.messages.length === 0 && walk.failure === undefined && !call.caller.gone) {
+      while (walk.messages.length === 0 && walk.failure === undefined && !caller.gone) {
         const now = await this.#directory.partitionsOfNow(consumer.topic)
         const known = new Set(partitions.map(({ groupId }) => groupId))
         const added = now.filter(({ groupId }) => !known.has(groupId))
@@ -173,7 +172,7 @@ export class Consuming {
   #news(
     consumer: ConsumerInfo,
     cursors: ReadonlyMap<number, number>,
-    { leftMs, caller }: { readonly leftMs: number; readonly caller: Caller },
+    { leftMs, caller }: { readonly leftMs: number; readonly caller: CallerWatch },
   ): Promise<void> {
     return new Promise((resolve) => {
       const stops: (() => void)[] = []
@@ -202,12 +201,9 @@ export class Consuming {
   }
 }
 
-/** Messages are not taken for a caller that has left, and perhaps has them from elsewhere by now. */
-async function stillThere(caller: Caller): Promise<void> {
-  await arrivalsSeen()
-  if (caller.gone)
-    throw new BrokerError('MANAGER_UNAVAILABLE', 'the caller left before the call was begun', {
-      component: 'read-manager',
-      outcome: 'no',
-    })
+function hasLeft(): BrokerError {
+  return new BrokerError('MANAGER_UNAVAILABLE', 'the caller left before the call was begun', {
+    component: 'read-manager',
+    outcome: 'no',
+  })
 }

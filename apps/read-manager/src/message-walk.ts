@@ -2,6 +2,7 @@ import type { FetchWish, PartitionClient } from '@sluice/client'
 import { BrokerError, type StoredRecord } from '@sluice/domain'
 import { type Clock, toError } from '@sluice/foundation'
 import type { PartitionInfo } from '@sluice/metadata'
+import type { CallerWatch } from './caller.js'
 import { type DeliveredMessage, deliveredMessage, recordsOf, sizeOfRecord } from './delivered-message.js'
 import type { Releases } from './releases.js'
 import type { ServedPartitions } from './served-partition.js'
@@ -35,8 +36,8 @@ export interface WalkRequest {
   readonly messagesMax: number
   /** The cursor advances over what is given. */
   readonly autoAck: boolean
-  /** True when the caller went away: nothing more is taken for it. */
-  readonly isGone: () => boolean
+  /** Once it has left nothing more is taken for it. */
+  readonly caller: Pick<CallerWatch, 'gone' | 'isThere'>
   /** Goes on behind messages that were deleted before the consumer read them; else that is a failure. */
   readonly skipDeleted: boolean
 }
@@ -114,7 +115,7 @@ export class MessageWalk {
       if (outcome.status === 'fulfilled') this.#keep(partition, outcome.value)
       else {
         this.#notLookedUp.add(partition.groupId)
-        suspects.failed(partition.groupId)
+        if (!this.#request.caller.gone) suspects.failed(partition.groupId)
       }
     }
   }
@@ -195,7 +196,7 @@ export class MessageWalk {
   }
 
   async #fetch(partition: PartitionInfo, wish: Partial<FetchWish>, timeoutMs: number): Promise<Fetched> {
-    const { consumerId, requestId, holder, autoAck, skipDeleted } = this.#request
+    const { consumerId, requestId, holder, autoAck, skipDeleted, caller } = this.#request
     const answer = await this.#parts.partitions.fetch(
       partition.groupId,
       {
@@ -209,7 +210,7 @@ export class MessageWalk {
         skipDeleted,
         ...wish,
       },
-      { timeoutMs: Math.max(timeoutMs, 1) },
+      { timeoutMs: Math.max(timeoutMs, 1), isWanted: () => caller.isThere() },
     )
     try {
       const records = recordsOf(answer)
@@ -248,6 +249,7 @@ export class MessageWalk {
       return
     }
     this.#failures.push({ partition, error: toError(thrown) })
+    if (this.#request.caller.gone) return
     this.#parts.suspects.failed(partition.groupId)
   }
 
@@ -256,7 +258,7 @@ export class MessageWalk {
   }
 
   #isOver(): boolean {
-    return this.#request.isGone() || this.#timeLeft() <= 0
+    return this.#request.caller.gone || this.#timeLeft() <= 0
   }
 
   #timeLeft(): number {

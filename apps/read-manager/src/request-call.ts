@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Caller } from './consuming.js'
+import type { Caller } from './caller.js'
 
 const REQUEST_ID = /^[0-9a-f]{32}$/
 

@@ -399,7 +399,26 @@ describe('when something fails', () => {
       const url = `http://127.0.0.1:${running.manager.port}/consumer/consume?consumer_id=${consumer}&topic=A`
       await fetch(url, { signal: leaving.signal }).catch(() => undefined)
       heal()
-      await eventually(() => expect(running.cluster.callsOf(RpcMethod.RELEASE)).toHaveLength(1))
+      await eventually(() => expect(running.cluster.partition('A').cursor(consumer)).toBe(0))
+      expect(await take(other, consumer, 4)).toEqual(['a', 'b', 'c', 'd'])
+    })
+
+    test('a partition that may have given messages is not asked again for a caller that went away meanwhile', async () => {
+      const consumer = await running.register('A')
+      const leaving = new AbortController()
+      running.cluster.script = async (call, next) => {
+        const answer = await next()
+        if (call.method !== RpcMethod.FETCH) return answer
+        leaving.abort()
+        await eventually(async () => expect(await connectionsOf(running)).toBe(0))
+        throw new BrokerError('CONNECTION_LOST', 'gone', { outcome: 'unknown' })
+      }
+      const url = `http://127.0.0.1:${running.manager.port}/consumer/consume?consumer_id=${consumer}&topic=A`
+      await fetch(url, { signal: leaving.signal }).catch(() => undefined)
+      await eventually(() => expect(running.cluster.callsOf(RpcMethod.RELEASE)).not.toHaveLength(0))
+      expect(running.cluster.callsOf(RpcMethod.FETCH)).toHaveLength(1)
+      heal()
+      await eventually(() => expect(running.cluster.partition('A').cursor(consumer)).toBe(0))
       expect(await take(other, consumer, 4)).toEqual(['a', 'b', 'c', 'd'])
     })
 

@@ -20,6 +20,8 @@ export interface LeaderCall {
   /** For one try; the rest of `timeoutMs` is there for others. Milliseconds. */
   readonly tryTimeoutMs?: number
   readonly signal?: AbortSignal | undefined
+  /** Asked before each try: false ends the call, since nobody waits for its answer any more. */
+  readonly isWanted?: (() => Promise<boolean>) | undefined
   /** A second try cannot do harm, even if the first took effect and its answer was lost. */
   readonly repeatable: boolean
   /** A `change` that may have happened ends in TIMEOUT; after NO_QUORUM it certainly did not happen. */
@@ -64,7 +66,8 @@ export class GroupLeader {
 
   /**
    * @throws BrokerError what the leader refused with; TIMEOUT when a change may have happened; NO_QUORUM
-   * when no leader could be found and nothing was changed; the signal's reason when it aborts
+   * when no leader could be found and nothing was changed; MANAGER_UNAVAILABLE when the call is not wanted any more;
+   * the signal's reason when it aborts
    */
   async call(call: LeaderCall): Promise<Uint8Array> {
     const deadline = this.#clock.monotonic() + call.timeoutMs
@@ -77,6 +80,7 @@ export class GroupLeader {
       const remainingMs = deadline - this.#clock.monotonic()
       const gone = this.#group.gone?.()
       if (gone !== undefined) throw gone
+      if (call.isWanted !== undefined && !(await call.isWanted())) throw this.#unwanted(inDoubt)
       if (remainingMs < 1) throw this.#givenUp(call, last, inDoubt)
       const member = this.#route.pick(this.#group.members())
       if (member !== undefined) {
@@ -166,6 +170,12 @@ export class GroupLeader {
       `${this.#group.name}: an earlier try was not answered, then: ${failure.error.message}`,
       { component: 'broker', outcome: 'unknown', cause: failure.error },
     )
+  }
+
+  #unwanted(inDoubt: boolean): BrokerError {
+    return new BrokerError('MANAGER_UNAVAILABLE', `${this.#group.name} was not asked: the caller has left`, {
+      outcome: inDoubt ? 'unknown' : 'no',
+    })
   }
 
   #givenUp(call: LeaderCall, last: CallFailure | undefined, inDoubt: boolean): Error {

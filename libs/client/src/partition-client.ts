@@ -36,6 +36,11 @@ export interface CallTime {
   readonly timeoutMs: number
 }
 
+export interface FetchTime extends CallTime {
+  /** Whether somebody waits for the messages still. Asked before each try: later ones might overtake a later call's. */
+  readonly isWanted?: () => Promise<boolean>
+}
+
 /** An answer to a wait arrives at the latest this long after the time waited for. Milliseconds. */
 const AWAIT_SLACK_MS = 2000
 
@@ -87,13 +92,14 @@ export class PartitionClient {
 
   /**
    * The next messages of a consumer. When it fails with outcome `unknown`, the same wish again gives
-   * what was given.
+   * what was given. MANAGER_UNAVAILABLE: it is not wanted any more.
    */
-  async fetch(groupId: GroupId, wish: FetchWish, { timeoutMs }: CallTime): Promise<FetchAnswer> {
+  async fetch(groupId: GroupId, wish: FetchWish, { timeoutMs, isWanted }: FetchTime): Promise<FetchAnswer> {
     const answer = await this.#leader(groupId).call({
       method: RpcMethod.FETCH,
       payload: encodeFetchCall({ groupId, ...wish }),
       timeoutMs,
+      isWanted,
       repeatable: true,
       kind: 'question',
     })

@@ -6,7 +6,7 @@ import { BrokerError, encodeRecordBatch, toGroupId } from '@sluice/domain'
 import { SeededRandom, systemClock } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
 import { pino } from 'pino'
-import { ClusterClient } from '../src/index.js'
+import { ClusterClient, type FetchWish } from '../src/index.js'
 import { FakeBroker, FakeCluster } from '../src/testing/index.js'
 
 const logger = pino({ level: 'silent' })
@@ -264,6 +264,35 @@ describe('the partition client', () => {
     const produced = client.partitions.produce(groupId, batch(0, 'a'), { timeoutMs: 300 })
     await expect(produced).rejects.toMatchObject({ code: 'NO_QUORUM', outcome: 'no', component: 'broker' })
     expect(cluster.partition('orders').end).toBe(0)
+  })
+
+  test('a fetch that nobody waits for any more is not tried again, and says whether it may have given something', async () => {
+    createTopic('orders')
+    await client.metadata.refresh()
+    const groupId = toGroupId(cluster.groupOf('orders'))
+    const wish: FetchWish = {
+      consumerId: 1,
+      requestId: 'ab'.repeat(16),
+      holder: 1,
+      messagesMax: 1,
+      bytesMax: 1000,
+      autoAck: true,
+      lookupOnly: false,
+      skipDeleted: true,
+    }
+    for (const outcome of ['no', 'unknown'] as const) {
+      let wanted = true
+      const before = cluster.callsOf(RpcMethod.FETCH).length
+      cluster.script = (call, next) => {
+        if (call.method !== RpcMethod.FETCH) return next()
+        wanted = false
+        throw new BrokerError('NOT_LEADER', 'leadership was lost', { outcome })
+      }
+      const isWanted = (): Promise<boolean> => Promise.resolve(wanted)
+      const fetched = client.partitions.fetch(groupId, wish, { timeoutMs: 60_000, isWanted })
+      await expect(fetched).rejects.toMatchObject({ code: 'MANAGER_UNAVAILABLE', outcome })
+      expect(cluster.callsOf(RpcMethod.FETCH)).toHaveLength(before + 1)
+    }
   })
 
   test('what the leader refuses for good is thrown at once', async () => {

@@ -12,7 +12,7 @@ import {
 } from '@sluice/contracts'
 import { BrokerError, METADATA_GROUP } from '@sluice/domain'
 import type { Clock } from '@sluice/foundation'
-import type { MetadataCommand } from '@sluice/metadata'
+import type { MetadataCommand, MetadataState } from '@sluice/metadata'
 import { type Configuration, type NodeId, type RaftGroup, type RaftHost, tailOf } from '@sluice/raft'
 import type { Logger } from 'pino'
 import type { BrokerPeers } from './broker-peers.js'
@@ -39,7 +39,7 @@ export interface ForcedRecoveryParts {
   readonly logger: Logger
 }
 
-interface Verdict {
+export interface Verdict {
   readonly outcome: ForceOutcome
   readonly reason: string | null
 }
@@ -179,9 +179,8 @@ export class ForcedRecovery {
     if (hasMajority(configuration, lost)) return refused('it has its majority without those who are lost')
     const isMetadata = order.group_id === (METADATA_GROUP as number)
     if (!isMetadata) {
-      const partition = metadata.state.partitionByGroup(order.group_id)
-      const isRecorded = metadata.state.recovery(planId) !== undefined && partition?.moveId === order.move_id
-      if (!isRecorded) return { outcome: 'wait', reason: 'the metadata does not say so here yet' }
+      const obstacle = obstacleInMetadata(metadata.state, planId, order)
+      if (obstacle !== undefined) return obstacle
     }
     const forced = group.forceConfiguration({
       configuration: {
@@ -228,6 +227,30 @@ export class ForcedRecovery {
         throw refusal(`broker ${id} was heard ${silentMs} ms ago: it is not lost`, 'lost')
     }
   }
+}
+
+const NOT_YET: Verdict = { outcome: 'wait', reason: 'the metadata does not say so here yet' }
+
+/**
+ * Why a partition's group is not to be forced as the metadata stands: it has to name the same replicas first. A
+ * move to more of them may have been ordered since; without a leader it has not begun, and the forced one goes on with it.
+ */
+export function obstacleInMetadata(
+  state: Pick<MetadataState, 'recoveries' | 'partitionByGroup'>,
+  planId: string,
+  { group_id: groupId, move_id: moveId, voters }: Pick<GroupOrder, 'group_id' | 'move_id' | 'voters'>,
+): Verdict | undefined {
+  const recoveries = state.recoveries()
+  if (!recoveries.some((recovery) => recovery.planId === planId)) return NOT_YET
+  const last = recoveries.at(-1)?.planId
+  if (last !== planId) return refused(`recovery ${last} has begun since: make a new plan`)
+  const partition = state.partitionByGroup(groupId)
+  if (partition === undefined) return refused('it was deleted meanwhile: make a new plan')
+  if (partition.moveId < moveId) return NOT_YET
+  const { replicas } = partition
+  if (replicas.length !== voters.length || replicas.some((id) => !voters.includes(id)))
+    return refused(`its replicas are ${replicas.join(', ')} by now: make a new plan`)
+  return undefined
 }
 
 /** Those who are left could elect a leader by themselves. */

@@ -88,10 +88,12 @@ class Recovery {
     const end = performance.now() + STEP_MS_MAX
     for (let open = groups, views = await this.#views(); ; views = await this.#views()) {
       open = open.filter((group) => !isForced(group, views))
+      const waits = new Map<number, string>()
       for (const { broker_id, address } of plan.survivors)
         await this.#order(
           address,
           open.filter(({ chosen }) => chosen === broker_id),
+          waits,
         )
       const without = groups.filter(
         (group) => !isForced(group, views) || leaderOf(group.name, views) === undefined,
@@ -99,7 +101,7 @@ class Recovery {
       if (without.length === 0) return
       if (performance.now() > end)
         throw new RecoveryError(
-          `no leader yet for ${without.map(({ name }) => name).join(', ')}: run apply again with the same plan`,
+          `no leader yet for ${without.map((group) => describe(group, waits)).join(', ')}: run apply again with the same plan`,
         )
       await delay(RETRY_MS)
     }
@@ -136,7 +138,8 @@ class Recovery {
     })
   }
 
-  async #order(address: string, groups: readonly GroupPlan[]): Promise<void> {
+  /** @param waits gets the groups of which the broker does not know enough yet, each with what it lacks */
+  async #order(address: string, groups: readonly GroupPlan[], waits: Map<number, string>): Promise<void> {
     const { plan, confirm } = this.#options
     for (let i = 0; i < groups.length; i += RECOVERY_GROUPS_MAX) {
       const answer = (await callBroker(address, '/recovery/groups', {
@@ -147,11 +150,13 @@ class Recovery {
         lost: plan.lost.map(({ broker_id }) => broker_id),
         groups: groups.slice(i, i + RECOVERY_GROUPS_MAX).map(orderOf),
       })) as unknown as ForceAnswer
-      for (const { group_id, outcome, reason } of answer.groups)
+      for (const { group_id, outcome, reason } of answer.groups) {
+        if (outcome === 'wait') waits.set(group_id, reason ?? '')
         if (outcome === 'refused')
           throw new RecoveryError(
             `${groups.find((group) => group.group_id === group_id)?.name ?? ''} was refused by the broker at ${address}: ${reason ?? ''}`,
           )
+      }
     }
   }
 
@@ -185,6 +190,11 @@ class Recovery {
   #views(): Promise<RecoveryView[]> {
     return Promise.all(this.#options.plan.survivors.map(({ address }) => readView(address)))
   }
+}
+
+function describe({ group_id, name }: GroupPlan, waits: ReadonlyMap<number, string>): string {
+  const reason = waits.get(group_id)
+  return reason === undefined ? name : `${name} (${reason})`
 }
 
 /** The survivor that says so itself. */

@@ -35,18 +35,18 @@ export function launchOf({ pid }: ClusterProcess): Launch {
   return { args: fields('cmdline').slice(1), env }
 }
 
-/** The same process once more, until it ends; it is killed when it still runs after `limitMs`. */
-export function relaunch({ args, env }: Launch, more: NodeJS.ProcessEnv, limitMs: number): Promise<Ended> {
+/** The same process once more, until it ends; it is killed (`SIGKILL`) when `kill` aborts. */
+export function relaunch({ args, env }: Launch, more: NodeJS.ProcessEnv, kill: AbortSignal): Promise<Ended> {
   // The parent that it once had is not there.
   const own = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('NODE_CHANNEL')))
-  return run(args, { ...own, ...more }, process.cwd(), limitMs)
+  return run(args, { ...own, ...more }, process.cwd(), kill)
 }
 
 function run(
   args: readonly string[],
   env: NodeJS.ProcessEnv,
   cwd: string,
-  limitMs = 180_000,
+  kill = AbortSignal.timeout(180_000),
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -56,10 +56,12 @@ function run(
     }
     child.stdout.on('data', collect)
     child.stderr.on('data', collect)
-    const timer = setTimeout(() => child.kill('SIGKILL'), limitMs)
+    const end = (): void => void child.kill('SIGKILL')
+    if (kill.aborted) end()
+    kill.addEventListener('abort', end)
     child.once('error', reject)
     child.once('close', (code) => {
-      clearTimeout(timer)
+      kill.removeEventListener('abort', end)
       resolve({ code, output })
     })
   })

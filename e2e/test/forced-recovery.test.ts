@@ -187,7 +187,7 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
   const forgetful = await relaunch(
     thirdLaunch,
     { BROKER_DATA_DIR: empty, BROKER_DATABASE_URL: anew.href },
-    60_000,
+    AbortSignal.timeout(60_000),
   )
   expect(forgetful.code).toBeGreaterThan(0)
   expect(forgetful.output).toMatch(/broker 3 of this cluster has another data directory/)
@@ -261,7 +261,7 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
   for (const { by } of told) expect(by).toBe('ann')
   expect(told.find(({ kind }) => kind === 'recovery-begun')?.reason).toMatch(/^brokers 2, 3 are given up/)
 
-  const returned = await relaunch(launch, { BROKER_DATA_DIR: old }, 60_000)
+  const returned = await relaunch(launch, { BROKER_DATA_DIR: old }, AbortSignal.timeout(60_000))
   expect(returned.code).toBeGreaterThan(0)
   expect(returned.output).toMatch(/BROKER_FENCED/)
   expect(returned.output).toMatch(/was given up by recovery .* Start it with an empty data directory/)

@@ -1,13 +1,16 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { afterEach, expect, test } from '@jest/globals'
+import { SeededRandom } from '@sluice/foundation'
 import { Api } from '../src/api.js'
-import { type Ended, launchOf, relaunch, sluice } from '../src/command.js'
+import { type Ended, type Launch, launchOf, relaunch, sluice } from '../src/command.js'
 import { acknowledgedInEachDatabase } from '../src/databases.js'
 import { type ClusterProcess, LocalCluster, until } from '../src/index.js'
 
 const LIMIT_MS = 60_000
+const KILLS = 6
+const KILLED_WITHIN_MS = 3000
 
 let cluster: LocalCluster | undefined
 
@@ -40,6 +43,38 @@ async function takeAway(running: LocalCluster, broker: ClusterProcess): Promise<
   return `${directory}.away`
 }
 
+/** A broker that was taken away, on a new disk and with a new database. */
+function anew(
+  running: LocalCluster,
+  { launch, id }: { readonly launch: Launch; readonly id: number | undefined },
+  kill: AbortSignal,
+): Promise<Ended> {
+  const url = new URL(launch.env['BROKER_DATABASE_URL']!)
+  url.pathname += '_anew'
+  const directory = path.join(running.dataDirectory, `broker-${id}-anew`)
+  return relaunch(launch, { BROKER_DATA_DIR: directory, BROKER_DATABASE_URL: url.href }, kill)
+}
+
+/** The cluster that a broker is in, and who decides there; `undefined` while it does not know of a leader. */
+async function metadataOf({ port }: { readonly port: number }): Promise<unknown> {
+  const api = new Api(port)
+  try {
+    const { status, body } = await api.get('/recovery')
+    if (status !== 200) return undefined
+    const { cluster_id, groups } = body as unknown as {
+      cluster_id: string
+      groups: readonly { name: string; leader: number; voters: readonly number[] }[]
+    }
+    const metadata = groups.find(({ name }) => name === 'metadata')
+    if (metadata === undefined || metadata.leader === 0) return undefined
+    return { cluster_id, leader: metadata.leader, voters: metadata.voters }
+  } catch {
+    return undefined
+  } finally {
+    api.close()
+  }
+}
+
 /** What a broker says that does not serve, once it answers. */
 async function whatItWaitsFor({ port }: ClusterProcess): Promise<string> {
   let said = ''
@@ -66,16 +101,12 @@ test('founders with new disks wait for all the others, and are refused by the on
   for (const broker of [second!, third!]) await takeAway(running, broker)
 
   // Two of three are a majority: together they would found an empty cluster over what the first one has.
-  const anew = ({ launch, id }: typeof second & object): Promise<Ended> => {
-    const url = new URL(launch.env['BROKER_DATABASE_URL']!)
-    url.pathname += '_anew'
-    const directory = path.join(running.dataDirectory, `broker-${id}-anew`)
-    return relaunch(launch, { BROKER_DATA_DIR: directory, BROKER_DATABASE_URL: url.href }, LIMIT_MS)
-  }
-  const ends = Promise.all([anew(second!), anew(third!)])
+  const limit = AbortSignal.timeout(LIMIT_MS)
+  const ends = Promise.all([second!, third!].map((broker) => anew(running, broker, limit)))
   for (const broker of [second!, third!])
     expect(await whatItWaitsFor(broker)).toContain('waits until every founder of the cluster answers')
-  const survivor = relaunch(first!.launch, { BROKER_DATA_DIR: kept }, 30_000)
+  const end = new AbortController()
+  const survivor = relaunch(first!.launch, { BROKER_DATA_DIR: kept }, end.signal)
   for (const { code, output } of await ends) {
     expect(code).toBe(1)
     expect(output).toMatch(/BROKER_REFUSED.*of this cluster has another data directory/)
@@ -91,7 +122,42 @@ test('founders with new disks wait for all the others, and are refused by the on
     LIMIT_MS,
     () => said,
   )
+  end.abort()
   await survivor
+}, 240_000)
+
+test('founders that are killed while they agree found one cluster all the same', async () => {
+  const running = (cluster = await LocalCluster.start({ env: { SLUICE_RESTART_DELAY_MS: '60000' } }))
+  const founders = brokers(running).map((broker) => ({ ...broker, launch: launchOf(broker) }))
+  for (const broker of founders) await takeAway(running, broker)
+  const seed = Date.now() % 2 ** 32
+  const random = new SeededRandom(seed)
+  const end = new AbortController()
+  const ends = founders.map(async (broker) => {
+    for (let kills = 0; kills < KILLS; kills++)
+      await anew(running, broker, AbortSignal.timeout(random.below(KILLED_WITHIN_MS)))
+    return anew(running, broker, end.signal)
+  })
+  let views: unknown[] = []
+  await until(
+    async () => {
+      views = await Promise.all(founders.map(metadataOf))
+      return views.every((view) => view !== undefined)
+    },
+    LIMIT_MS * 2,
+    () => `the founders: ${JSON.stringify(views)}, killed as seed ${seed} says`,
+  ).finally(() => end.abort())
+  expect(new Set(views.map((view) => JSON.stringify(view))).size).toBe(1)
+  expect(views[0]).toMatchObject({ voters: [1, 2, 3] })
+  const noted = founders.map(
+    ({ id }) =>
+      JSON.parse(
+        readFileSync(path.join(running.dataDirectory, `broker-${id}-anew`, 'node.json'), 'utf8'),
+      ) as Record<string, unknown>,
+  )
+  const agreed = founders.map(({ id }, i) => ({ id, uuid: noted[i]!['nodeUuid'] }))
+  for (const identity of noted) expect(identity['founders']).toEqual(agreed)
+  await Promise.all(ends)
 }, 240_000)
 
 test('a broker whose directory is gone does not start beside the database that it had, and the others go on', async () => {

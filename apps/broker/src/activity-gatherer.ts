@@ -6,6 +6,8 @@ import type { MetadataReplica } from './metadata-replica.js'
 const ACTORS_MAX = 500_000
 /** Seen pairs in one command, so that it stays small beside other changes. */
 const SEEN_PER_COMMAND = 10_000
+/** A wall clock that gains or loses more between two looks was set. Milliseconds. */
+const CLOCK_SET_MS = 1000
 const TYPES = ['producers', 'consumers', 'brokers'] as const
 
 /**
@@ -14,6 +16,10 @@ const TYPES = ['producers', 'consumers', 'brokers'] as const
  */
 export class ActivityGatherer {
   readonly #clock: Clock
+  /** Both clocks at the last look, while this broker leads. */
+  #looked: { readonly now: number; readonly monotonic: number } | undefined
+  /** Since when this broker has listened, by a clock that was not set meanwhile. */
+  #heardSince = 0
   readonly #seen = {
     producers: new Map<number, number>(),
     consumers: new Map<number, number>(),
@@ -27,24 +33,28 @@ export class ActivityGatherer {
   /** A report of another process. @throws BrokerError INVALID_REQUEST, OVERLOADED */
   report(json: unknown): void {
     const fields = (json ?? {}) as Record<string, unknown>
+    const sentAt = Number.isSafeInteger(fields['now']) ? (fields['now'] as number) : this.#clock.now()
     for (const type of TYPES) {
       const list = fields[type] ?? []
       if (!Array.isArray(list)) throw new BrokerError('INVALID_REQUEST', `${type} must be a list`)
-      for (const pair of list as unknown[]) this.#note(type, pair)
+      for (const pair of list as unknown[]) this.#note(type, pair, sentAt)
     }
   }
 
   brokerSeen(id: number): void {
-    this.#note('brokers', [id, this.#clock.now()])
+    const now = this.#clock.now()
+    this.#note('brokers', [id, now], now)
   }
 
   /** Decides on what was gathered and on who is dead; only the metadata leader does. */
-  async decide(replica: MetadataReplica): Promise<void> {
+  async decide(replica: Pick<MetadataReplica, 'serving' | 'state' | 'propose'>): Promise<void> {
     if (!replica.serving) {
       for (const type of TYPES) this.#seen[type].clear()
+      this.#looked = undefined
       return
     }
     const at = this.#clock.now()
+    this.#watchClock(at)
     const command: MetadataCommand = {
       kind: 'activity',
       at,
@@ -54,11 +64,21 @@ export class ActivityGatherer {
     }
     if (command.producers.length + command.consumers.length + command.brokers.length > 0)
       await replica.propose(command)
-    const marks = replica.state.silentActors(at)
+    const marks = replica.state.silentActors(at, this.#heardSince)
     if (marks.length > 0) await replica.propose({ kind: 'mark', at, marks: marks.slice(0, SEEN_PER_COMMAND) })
   }
 
-  #note(type: (typeof TYPES)[number], pair: unknown): void {
+  /** A clock that was set says nothing of how long anybody was silent. */
+  #watchClock(now: number): void {
+    const monotonic = this.#clock.monotonic()
+    const before = this.#looked
+    const gainedMs = before === undefined ? Infinity : now - before.now - (monotonic - before.monotonic)
+    if (Math.abs(gainedMs) > CLOCK_SET_MS) this.#heardSince = now
+    this.#looked = { now, monotonic }
+  }
+
+  /** @param sentAt by the clock that says when they were seen, which may be another process's */
+  #note(type: (typeof TYPES)[number], pair: unknown, sentAt: number): void {
     const [id, at] = Array.isArray(pair) ? (pair as unknown[]) : []
     const valid =
       Number.isSafeInteger(id) && Number.isSafeInteger(at) && (id as number) > 0 && (at as number) >= 0
@@ -66,8 +86,8 @@ export class ActivityGatherer {
     const seen = this.#seen[type]
     if (seen.size >= ACTORS_MAX && !seen.has(id as number))
       throw new BrokerError('OVERLOADED', `more than ${ACTORS_MAX} ${type} are active at once`)
-    // Another process's clock may run ahead; nobody was seen in the future.
-    const time = Math.min(at as number, this.#clock.now())
+    // A report is as new as it gets: only how long before it counts. Nobody was seen in the future.
+    const time = this.#clock.now() - Math.max(sentAt - (at as number), 0)
     seen.set(id as number, Math.max(seen.get(id as number) ?? 0, time))
   }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '@sluice/foundation'
-import { emptied, nextAction } from '@sluice/metadata'
+import { emptied, type LeaderView, type MetadataCommand, nextAction } from '@sluice/metadata'
 import type { Configuration } from '@sluice/raft'
 import type { Logger } from 'pino'
 import { nextMembersStep } from './metadata-members.js'
@@ -15,14 +15,21 @@ const DECISIONS_PER_ROUND = 8
  */
 export class ClusterBalancer {
   readonly #clock: Clock
+  readonly #sizes: () => Promise<ReadonlyMap<number, number>>
   readonly #logger: Logger
   /** Since when this broker has led the metadata without a break; `undefined` while it does not. */
   #leadingSince: number | undefined
   /** A configuration of the metadata group that was committed, and up to where its log was by then. */
   #seen: { readonly configuration: Configuration; readonly commit: number } | undefined
 
-  constructor(parts: { readonly clock: Clock; readonly logger: Logger }) {
+  constructor(parts: {
+    readonly clock: Clock
+    /** About how many bytes partitions have, by group, as far as brokers answer. */
+    readonly sizes: () => Promise<ReadonlyMap<number, number>>
+    readonly logger: Logger
+  }) {
     this.#clock = parts.clock
+    this.#sizes = parts.sizes
     this.#logger = parts.logger
   }
 
@@ -39,19 +46,30 @@ export class ClusterBalancer {
       this.#clock.monotonic() - this.#leadingSince > metadata.state.settings.deadAfterMs.broker
     this.#changeMembers(metadata, knowsTheDead)
     for (let decisions = 0; decisions < DECISIONS_PER_ROUND; decisions++) {
-      const { voters, votersOutgoing, learners } = metadata.group.configuration
-      const action = nextAction(metadata.state, {
-        now: this.#clock.now(),
-        knowsTheDead,
-        by: `broker ${metadata.group.state.leader}`,
-        metadataMembers: [...voters, ...votersOutgoing, ...learners],
-      })
+      const action = await this.#action(metadata, knowsTheDead)
       if (action === undefined) return
       const { result } = await metadata.propose(action)
       if (action.kind !== 'step-plan')
         this.#logger.info({ decision: action.kind, result }, 'about the cluster')
       if ('error' in result) return
     }
+  }
+
+  async #action(metadata: MetadataReplica, knowsTheDead: boolean): Promise<MetadataCommand | undefined> {
+    const view = (): LeaderView => {
+      const { voters, votersOutgoing, learners } = metadata.group.configuration
+      return {
+        now: this.#clock.now(),
+        knowsTheDead,
+        by: `broker ${metadata.group.state.leader}`,
+        metadataMembers: [...voters, ...votersOutgoing, ...learners],
+      }
+    }
+    const action = nextAction(metadata.state, view())
+    if (action?.kind !== 'start-plan') return action
+    // How long its moves may take depends on what is to be copied.
+    const sizes = await this.#sizes()
+    return nextAction(metadata.state, { ...view(), sizes })
   }
 
   /** Every broker a member, up to five with a vote; who leaves, or stays dead, is replaced. */

@@ -1,4 +1,5 @@
 import { BrokerLinks, MetadataFollower } from '@sluice/client'
+import type { BrokerStatus } from '@sluice/contracts'
 import { BrokerError, METADATA_GROUP } from '@sluice/domain'
 import { BUILD_VERSION, Closers, delay, toError } from '@sluice/foundation'
 import {
@@ -18,11 +19,13 @@ import { BrokerCalls } from './broker-calls.js'
 import { BrokerPeers, nodeName } from './broker-peers.js'
 import { brokerStatus } from './broker-status.js'
 import { ClusterBalancer } from './cluster-balancer.js'
+import { CopyRate } from './copy-rate.js'
 import { DatabaseCopies } from './database-copies.js'
 import { DatabaseRecovery } from './database-recovery.js'
 import { DatabaseSnapshots } from './database-snapshots.js'
 import { fencedError } from './admission-check.js'
 import { ForcedRecovery } from './forced-recovery.js'
+import { gatherSizes } from './gather-sizes.js'
 import { handOver } from './hand-over.js'
 import { introduce, isWhereKnown } from './introduction.js'
 import { startKeepers } from './keepers.js'
@@ -133,7 +136,12 @@ export class ClusterMember {
     })
     this.#closers.add('materialiser', () => this.materialiser.stop())
     const ranges = new RangeCalls(database, (id) => this.#peers.link(id))
-    this.catchUp = new PartitionCatchUp({ database, ranges, logger: logger.child({ part: 'catch-up' }) })
+    this.catchUp = new PartitionCatchUp({
+      database,
+      ranges,
+      rate: new CopyRate(config.copyBytesPerSecond, clock),
+      logger: logger.child({ part: 'catch-up' }),
+    })
     const copies = new DatabaseSnapshots(
       database,
       store,
@@ -222,7 +230,17 @@ export class ClusterMember {
       now: () => clock.now(),
       logger,
     })
-    this.#balancer = new ClusterBalancer({ clock, logger })
+    const status = (): Promise<BrokerStatus> =>
+      brokerStatus({
+        dataDirectory: config.dataDirectory,
+        replicas: this.replicas.all(),
+        batchBytes: () => store.batchBytes(database),
+      })
+    this.#balancer = new ClusterBalancer({
+      clock,
+      sizes: () => gatherSizes({ own: status, others: this.#otherBrokers(), peers: this.#peers }),
+      logger,
+    })
     this.#closer = new PartitionCloser({
       state: () => this.#source.state,
       replica: (groupId) => this.replicas.get(groupId),
@@ -272,12 +290,7 @@ export class ClusterMember {
       isGone: (groupId) => this.#source.state.wasRemoved(groupId),
       activity: this.#activity,
       copies: this.#copies(copies),
-      status: () =>
-        brokerStatus({
-          dataDirectory: config.dataDirectory,
-          replicas: this.replicas.all(),
-          batchBytes: () => store.batchBytes(database),
-        }),
+      status,
       ranges,
     })
   }
@@ -393,6 +406,11 @@ export class ClusterMember {
     const founders = new Set(this.#parts.founders.map((broker) => broker.id))
     this.#peers.update(brokers.filter((broker) => !founders.has(broker.id)))
     this.#parts.onBrokersChanged(brokers)
+  }
+
+  #otherBrokers(): readonly number[] {
+    const { brokerId } = this.#parts
+    return this.#source.state.brokers().flatMap(({ id }) => ((id as number) === brokerId ? [] : [id]))
   }
 
   /** It would not understand what the others write. */

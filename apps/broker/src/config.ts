@@ -28,6 +28,8 @@ export interface BrokerConfig {
   readonly recentBytesMax: number
   /** What may wait for the database before produce is answered with OVERLOADED, bytes. */
   readonly unmaterialisedBytesMax: number
+  /** Copied from other brokers' databases to this one, all partitions together, bytes a second. */
+  readonly copyBytesPerSecond: number
   /** Between two looks at what topics no longer keep. Milliseconds. */
   readonly retentionCheckMs: number
   /**
@@ -89,6 +91,11 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
       min: MIB,
       max: 64 * 1024 * MIB,
       fallback: 256 * MIB,
+    }),
+    copyBytesPerSecond: reader.integer('BROKER_COPY_BYTES_PER_SECOND', {
+      min: 64 * 1024,
+      max: 64 * 1024 * MIB,
+      fallback: 32 * MIB,
     }),
     retentionCheckMs: reader.integer('BROKER_RETENTION_CHECK_MS', {
       min: 100,

@@ -147,7 +147,9 @@ export class ForcedRecovery {
   }
 
   #viewOf(group: RaftGroup, name: string, content: Pick<GroupView, 'end' | 'newest_at'>): GroupView {
-    const { id, state, commit, configuration, log, isRecovering } = group
+    const { id, state, configuration, log, isRecovering } = group
+    // The others may have committed what is still on its way to this broker's own log.
+    const commit = Math.min(group.commit, log.lastIndex)
     return {
       group_id: id,
       name,

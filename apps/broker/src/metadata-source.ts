@@ -124,5 +124,6 @@ export class FollowingSource implements MetadataSource {
 }
 
 function aliveReport(brokerId: number, clock: Clock): Record<string, unknown> {
-  return { producers: [], consumers: [], brokers: [[brokerId, clock.now()]] }
+  const now = clock.now()
+  return { now, producers: [], consumers: [], brokers: [[brokerId, now]] }
 }

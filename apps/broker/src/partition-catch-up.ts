@@ -5,6 +5,7 @@ import type { PartitionSnapshot, StoredBatch } from '@sluice/partition'
 import { type BatchRange, CopiedBatches, type Database } from '@sluice/persistence'
 import type { SnapshotMeta, SnapshotSource } from '@sluice/raft'
 import type { Logger } from 'pino'
+import type { CopyRate } from './copy-rate.js'
 import { readPartitionHead } from './partition-snapshot.js'
 import type { RangeCalls } from './range-calls.js'
 
@@ -70,6 +71,7 @@ export interface CatchUpCounters {
 export class PartitionCatchUp {
   readonly #database: Database
   readonly #ranges: RangeCalls
+  readonly #rate: CopyRate
   readonly #logger: Logger
   readonly #copied = new CopiedBatches()
   #batches = 0
@@ -78,9 +80,15 @@ export class PartitionCatchUp {
   #piecesUnderWay = 0
   readonly #waiting: (() => void)[] = []
 
-  constructor(parts: { readonly database: Database; readonly ranges: RangeCalls; readonly logger: Logger }) {
+  constructor(parts: {
+    readonly database: Database
+    readonly ranges: RangeCalls
+    readonly rate: CopyRate
+    readonly logger: Logger
+  }) {
     this.#database = parts.database
     this.#ranges = parts.ranges
+    this.#rate = parts.rate
     this.#logger = parts.logger
   }
 
@@ -138,16 +146,18 @@ export class PartitionCatchUp {
     // What is before the start of the partition is deleted, and may be part of its first batch.
     let first = keepTo === undefined && at === logStart ? undefined : from
     while (at < nextOffset) {
-      const piece = await this.#piece(() => {
+      const piece = await this.#piece(async () => {
         signal.throwIfAborted()
-        return this.#ranges.readFrom(broker, { groupId, from: at, to: nextOffset })
+        const batches = await this.#ranges.readFrom(broker, { groupId, from: at, to: nextOffset })
+        await this.#rate.copied(sizeOf(batches), signal)
+        return batches
       })
       checkPiece(piece, { at, mayBeginBefore: first === undefined, state })
       first ??= piece[0]!.baseOffset
       await this.#copied.add(this.#database, groupId, piece)
       at = piece.at(-1)!.lastOffset + 1
       this.#batches += piece.length
-      for (const { bytes } of piece) this.#bytes += bytes.length
+      this.#bytes += sizeOf(piece)
     }
     this.#kept += before - (first ?? from) + (keepTo === undefined ? 0 : keepTo - Math.min(keepTo, logStart))
     this.#logger.info(
@@ -211,6 +221,10 @@ export class PartitionCatchUp {
       else next()
     }
   }
+}
+
+function sizeOf(batches: readonly StoredBatch[]): number {
+  return batches.reduce((sum, { bytes }) => sum + bytes.length, 0)
 }
 
 /** @throws BrokerError CORRUPT_BATCH unless the piece goes on where it should */

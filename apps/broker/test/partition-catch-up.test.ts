@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { RpcMethod } from '@sluice/contracts'
+import { systemClock } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
 import { CopiedBatches } from '@sluice/persistence'
 import type { SnapshotSource } from '@sluice/raft'
 import { pino } from 'pino'
+import { CopyRate } from '../src/copy-rate.js'
 import { DatabaseSnapshots } from '../src/database-snapshots.js'
 import { PartitionCatchUp } from '../src/partition-catch-up.js'
 import { RangeCalls } from '../src/range-calls.js'
@@ -54,7 +56,8 @@ function catchUp(): PartitionCatchUp {
           },
         },
   )
-  return new PartitionCatchUp({ database: to.database, ranges, logger: pino({ level: 'silent' }) })
+  const rate = new CopyRate(1e9, systemClock)
+  return new PartitionCatchUp({ database: to.database, ranges, rate, logger: pino({ level: 'silent' }) })
 }
 
 function snapshot(): Promise<SnapshotSource> {

@@ -1,5 +1,10 @@
 import type { ClusterClient } from '@sluice/client'
-import type { MaintenanceRequest, RebalanceRequest, RemoveBrokerRequest } from '@sluice/contracts'
+import {
+  type MaintenanceRequest,
+  partitionSizes,
+  type RebalanceRequest,
+  type RemoveBrokerRequest,
+} from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import type { Clock } from '@sluice/foundation'
 import {
@@ -12,7 +17,7 @@ import {
   MOVES_AT_ONCE,
   ordersFor,
 } from '@sluice/metadata'
-import { brokerStatuses, partitionSizes } from './broker-statuses.js'
+import { brokerStatuses } from './broker-statuses.js'
 
 export interface ProposedPlan {
   readonly moves: readonly MoveOrder[]
@@ -47,7 +52,7 @@ export class BrokerAdministration {
     const { state } = this.#metadata
     if (!request.dryRun && isRunning(state.plan))
       throw new BrokerError('PLAN_RUNNING', `plan ${state.plan.id} is running`)
-    const moves = ordersFor(state, 'even', partitionSizes(statuses))
+    const moves = ordersFor(state, 'even', partitionSizes(statuses.values()))
     const movesAtOnce = request.movesAtOnce ?? MOVES_AT_ONCE
     if (request.dryRun) return { moves, movesAtOnce }
     const result = await this.#metadata.propose(

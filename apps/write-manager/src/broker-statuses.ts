@@ -25,8 +25,3 @@ export async function brokerStatuses(
   )
   return statuses
 }
-
-/** About how many bytes each partition has, by group. */
-export function partitionSizes(statuses: ReadonlyMap<number, BrokerStatus>): ReadonlyMap<number, number> {
-  return new Map([...statuses.values()].flatMap(({ led }) => led))
-}

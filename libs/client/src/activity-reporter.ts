@@ -5,6 +5,8 @@ export type ActorKind = 'producer' | 'consumer'
 
 /** Who was seen when: pairs of id and milliseconds since 1970. */
 export interface ActivityReport {
+  /** By the same clock: when it was sent. The receiver's own may tell another time. */
+  readonly now: number
   readonly producers: readonly (readonly [number, number])[]
   readonly consumers: readonly (readonly [number, number])[]
   readonly brokers: readonly (readonly [number, number])[]
@@ -69,7 +71,7 @@ export class ActivityReporter {
     const consumers = this.#take('consumer')
     if (producers.length + consumers.length === 0) return
     try {
-      await this.#send({ producers, consumers, brokers: [] })
+      await this.#send({ now: this.#clock.now(), producers, consumers, brokers: [] })
     } catch (error) {
       for (const [id] of producers) this.#giveBack('producer', id)
       for (const [id] of consumers) this.#giveBack('consumer', id)

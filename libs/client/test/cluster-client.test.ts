@@ -356,7 +356,12 @@ describe('activity', () => {
       client.activity.lastSeen(kind, id),
     ]
     expect(cluster.activity).toEqual([
-      { producers: [at('producer', 1), at('producer', 2)], consumers: [at('consumer', 9)], brokers: [] },
+      {
+        now: expect.any(Number),
+        producers: [at('producer', 1), at('producer', 2)],
+        consumers: [at('consumer', 9)],
+        brokers: [],
+      },
     ])
   })
 

@@ -24,6 +24,11 @@ export function parseBrokerStatus(value: unknown): BrokerStatus {
   }
 }
 
+/** About how many bytes each partition has, by group. */
+export function partitionSizes(statuses: Iterable<BrokerStatus>): ReadonlyMap<number, number> {
+  return new Map(Array.from(statuses).flatMap(({ led }) => led))
+}
+
 function pairs(value: unknown): readonly (readonly [number, number])[] {
   if (!Array.isArray(value)) throw malformed()
   return value.map((pair: unknown) => {

@@ -7,7 +7,7 @@ export {
   type TopicRequest,
 } from './admin-requests.js'
 export { decodeJson, encodeJson } from './binary.js'
-export { type BrokerStatus, parseBrokerStatus } from './broker-status.js'
+export { type BrokerStatus, parseBrokerStatus, partitionSizes } from './broker-status.js'
 export {
   type AckRequest,
   type ConsumeRequest,

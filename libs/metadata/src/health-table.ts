@@ -48,19 +48,25 @@ export class HealthTable {
   }
 
   /**
-   * Last seen never goes back; who is not known is left out; who was dead is alive again, unless it was
-   * seen too long before `now`. Gives the rows that changed, and which of them are alive again.
+   * Last seen never goes back, unless a clock that ran ahead has put it behind `now`; who is not known is left
+   * out; who was dead is alive again, unless it was seen too long before `now`. Gives the rows that changed, and
+   * which of them are alive again.
    */
   seen(
     type: ActorType,
     list: readonly Seen[],
-    { now, deadAfterMs }: { readonly now: number; readonly deadAfterMs: number },
+    {
+      now,
+      deadAfterMs,
+      goesBack,
+    }: { readonly now: number; readonly deadAfterMs: number; readonly goesBack: boolean },
   ): { readonly changed: readonly HealthCheck[]; readonly revived: readonly HealthCheck[] } {
     const changed: HealthCheck[] = []
     const revived: HealthCheck[] = []
     for (const [id, at] of list) {
       const known = this.get(type, id)
-      if (known === undefined || at <= known.lastSeenAt) continue
+      if (known === undefined) continue
+      if (at <= known.lastSeenAt && !(goesBack && known.lastSeenAt > now)) continue
       const isBack = known.status === 'dead' && now - at <= deadAfterMs
       const check = isBack
         ? this.put({ ...known, lastSeenAt: at, status: 'alive', since: now, reason: 'active again' })
@@ -85,11 +91,13 @@ export class HealthTable {
   /**
    * Actors that are silent for longer than their threshold and still count as alive. Of many producers and
    * consumers a call looks at some, and the next one at those that follow.
+   *
+   * @param heardSince before it nobody listened by this clock: no silence is longer
    */
-  silent(now: number, deadAfterMs: ClusterSettings['deadAfterMs']): readonly Mark[] {
+  silent(now: number, heardSince: number, deadAfterMs: ClusterSettings['deadAfterMs']): readonly Mark[] {
     const marks: Mark[] = []
     const look = ({ type, id, status, lastSeenAt }: HealthCheck): void => {
-      const silentMs = now - lastSeenAt
+      const silentMs = now - (lastSeenAt > now ? heardSince : Math.max(lastSeenAt, heardSince))
       if (status === 'alive' && silentMs > deadAfterMs[type])
         marks.push({ type, id, status: 'dead', reason: `silent for ${silentMs} ms` })
     }

@@ -37,7 +37,14 @@ export { DEFAULT_SETTINGS } from './state/tables.js'
 export { type Layouts, planChanges, type PlanGoal, type PlannedChange } from './balance/planner.js'
 export type { PlanBroker, PlanPartition } from './balance/layout.js'
 export { isLeaving } from './balance/leaving.js'
-export { emptied, MOVE_TIMEOUT_MS, MOVES_AT_ONCE, nextAction, ordersFor } from './balance/next-action.js'
+export {
+  emptied,
+  type LeaderView,
+  MOVE_TIMEOUT_MS,
+  MOVES_AT_ONCE,
+  nextAction,
+  ordersFor,
+} from './balance/next-action.js'
 export { type BalancePlan, isRunning, type PlannedMove, type PlanReason } from './balance/plan.js'
 export { GROWTH_KINDS, type TopicGrowth } from './topic-growth.js'
 export { isClosing, openPartitions } from './topic-partitions.js'

@@ -179,9 +179,12 @@ export class MetadataState {
     return this.#tables.audit.all()
   }
 
-  /** Actors that count as alive and are silent for too long: what a leader proposes to mark. */
-  silentActors(now: number): readonly Mark[] {
-    return this.#tables.health.silent(now, this.#tables.settings.deadAfterMs)
+  /**
+   * Actors that count as alive and are silent for too long: what a leader proposes to mark.
+   * @param heardSince since when the leader has listened, by a clock that nobody has set meanwhile
+   */
+  silentActors(now: number, heardSince: number): readonly Mark[] {
+    return this.#tables.health.silent(now, heardSince, this.#tables.settings.deadAfterMs)
   }
 
   apply(

@@ -124,6 +124,6 @@ test('health rows come in the order of their ids, from any row on, and all are l
   expect([...state.healthChecks('consumer', { type: 'broker', id: 1 })]).toEqual([])
   const silent = new Set<number>()
   for (let round = 0; round < 2; round++)
-    for (const { type, id } of state.silentActors(AT + 300_001)) if (type === 'producer') silent.add(id)
+    for (const { type, id } of state.silentActors(AT + 300_001, AT)) if (type === 'producer') silent.add(id)
   expect(silent.size).toBe(12_000)
 })

@@ -153,10 +153,10 @@ describe('health', () => {
   test('last seen never goes back; silence past the threshold is death, activity revives', () => {
     const state = founded()
     next(state, { kind: 'register-producer', at: AT, topic: 'a' })
-    const seen = (at: number): unknown =>
+    const seen = (at: number, now = at): unknown =>
       next(state, {
         kind: 'activity',
-        at,
+        at: now,
         producers: [
           [1, at],
           [99, at],
@@ -169,11 +169,11 @@ describe('health', () => {
         ],
       })
     seen(AT + 5000)
-    seen(AT + 1000)
+    seen(AT + 1000, AT + 6000)
     expect(state.healthCheck('producer', 1)?.lastSeenAt).toBe(AT + 5000)
     expect(state.healthCheck('producer', 99)).toBeUndefined()
-    expect(state.silentActors(AT + 305_000)).toEqual([])
-    const marks = state.silentActors(AT + 305_001)
+    expect(state.silentActors(AT + 305_000, AT)).toEqual([])
+    const marks = state.silentActors(AT + 305_001, AT)
     expect(marks.map(({ type, id, status }) => `${type} ${id} ${status}`)).toEqual([
       'broker 1 dead',
       'broker 2 dead',
@@ -182,10 +182,34 @@ describe('health', () => {
     ])
     next(state, { kind: 'mark', at: AT + 305_001, marks })
     expect(state.healthCheck('producer', 1)).toMatchObject({ status: 'dead', since: AT + 305_001 })
-    expect(state.silentActors(AT + 305_001)).toEqual([])
+    expect(state.silentActors(AT + 305_001, AT)).toEqual([])
     seen(AT + 400_000)
     expect(state.healthCheck('producer', 1)).toMatchObject({ status: 'alive', reason: 'active again' })
-    expect(state.silentActors(AT + 400_000)).toEqual([])
+    expect(state.silentActors(AT + 400_000, AT)).toEqual([])
+  })
+
+  test('what a clock that ran ahead has noted is put right by the next sign of life', () => {
+    const state = founded()
+    const AHEAD = AT + 3_600_000
+    const seen = (id: number, now: number): unknown =>
+      next(state, { kind: 'activity', at: now, producers: [], consumers: [], brokers: [[id, now]] })
+    seen(1, AHEAD)
+    const marks = [{ type: 'broker', id: 1, status: 'dead', reason: 'silent' }] as const
+    next(state, { kind: 'mark', at: AHEAD + 600_000, marks })
+    seen(1, AT + 5000)
+    expect(state.healthCheck('broker', 1)).toMatchObject({ status: 'alive', lastSeenAt: AT + 5000 })
+    // Who is not heard of any more is silent for as long as the leader has listened.
+    seen(2, AHEAD)
+    seen(1, AT + 400_000)
+    expect(state.silentActors(AT + 400_000, AT + 200_000)).toEqual([])
+    expect(state.silentActors(AT + 500_001, AT + 200_000).map(({ id }) => id)).toEqual([2, 3])
+  })
+
+  test('nobody was silent for longer than the leader has listened', () => {
+    const state = founded()
+    const late = AT + 3_600_000
+    expect(state.silentActors(late, late)).toEqual([])
+    expect(state.silentActors(late + 300_001, late)).toHaveLength(3)
   })
 })
 

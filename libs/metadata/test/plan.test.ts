@@ -157,6 +157,40 @@ describe('a partition that was made while a broker was dead', () => {
   })
 })
 
+describe('a clock of a leader before that ran ahead', () => {
+  test('does not hold up the next plan, or a move that takes too long', () => {
+    const cluster = new Cluster([1, 2, 3, 4])
+    const partition = cluster.partitions.find(({ replicas }) => !(replicas as readonly number[]).includes(4))!
+    const { groupId, replicas } = partition
+    const moves = [{ groupId, from: replicas, to: [4, ...replicas.slice(0, 2)], bytes: 0 }]
+    cluster.now += 3_600_000
+    cluster.do({ kind: 'start-plan', at: cluster.now, reason: 'asked-for', ...LIMITS, moves })
+    cluster.lead()
+    cluster.now = AT
+    expect(cluster.lead()).toEqual(['step-plan'])
+    expect(cluster.plan.moves[0]).toMatchObject({ state: 'undoing' })
+    cluster.now += 3_600_000
+    cluster.movesEnd()
+    expect(cluster.plan).toMatchObject({ state: 'incomplete', endedAt: cluster.now })
+    cluster.now = AT
+    cluster.do({ kind: 'set-broker-state', at: AT, brokerId: 1, state: 'removing' })
+    expect(cluster.lead()).toContain('start-plan')
+  })
+})
+
+describe('a plan that nobody asked for', () => {
+  test('knows what its moves copy, so that large ones are not undone while they get on', () => {
+    const cluster = new Cluster([1, 2, 3, 4])
+    cluster.do({ kind: 'set-broker-state', at: AT, brokerId: 1, state: 'removing' })
+    const sizes = new Map(cluster.partitions.map(({ groupId }) => [groupId, 5_000_000]))
+    const view = { now: AT, knowsTheDead: true, metadataMembers: [], by: 'broker 1', sizes }
+    const plan = nextAction(cluster.state, view) as { readonly moves: readonly MoveOrder[] }
+    const copying = plan.moves.filter(({ from, to }) => to.some((id) => !from.includes(id)))
+    expect(copying.length).toBeGreaterThan(0)
+    for (const { bytes } of copying) expect(bytes).toBe(5_000_000)
+  })
+})
+
 describe('a broker that is to leave', () => {
   test('gives everything away, then its vote, and is removed', () => {
     const cluster = new Cluster([1, 2, 3, 4])

@@ -24,6 +24,8 @@ export interface LeaderView {
   readonly metadataMembers: readonly number[]
   /** As what it asks, in the audit trail. */
   readonly by: string
+  /** About how many bytes partitions have, by group; those that are not here count as empty. */
+  readonly sizes?: ReadonlyMap<number, number>
 }
 
 /**
@@ -46,7 +48,9 @@ export function nextAction(state: MetadataState, view: LeaderView): MetadataComm
       ? undefined
       : { kind: 'step-plan', at: view.now, planId: plan.id, ...step, by: view.by }
   }
-  const isRetry = plan?.state === 'incomplete' && view.now - plan.endedAt! < RETRY_MS
+  const endedMs = plan?.state === 'incomplete' ? view.now - plan.endedAt! : RETRY_MS
+  // An end that is still to come was noted by a clock that ran ahead.
+  const isRetry = endedMs >= 0 && endedMs < RETRY_MS
   const action = (isRetry ? undefined : planFor(state, view)) ?? removal(state, view) ?? welcome(state, view)
   return action === undefined ? undefined : { ...action, by: view.by }
 }
@@ -101,10 +105,10 @@ function planFor(state: MetadataState, view: LeaderView): MetadataCommand | unde
 function startOf(
   plan: { readonly reason: PlanReason; readonly goal: PlanGoal; readonly brokerId?: number },
   state: MetadataState,
-  { now }: LeaderView,
+  { now, sizes }: LeaderView,
 ): MetadataCommand | undefined {
   const { reason, goal, brokerId } = plan
-  const moves = ordersFor(state, goal, undefined, now)
+  const moves = ordersFor(state, goal, sizes, now)
   if (moves.length === 0) return undefined
   const about = brokerId === undefined ? {} : { brokerId }
   const limits = { movesAtOnce: MOVES_AT_ONCE, moveTimeoutMs: MOVE_TIMEOUT_MS }

@@ -58,6 +58,8 @@ export interface PlanStep {
 
 /** A move may take this long per byte, so that large partitions are not undone while they get on. */
 const BYTES_PER_MS = 1000
+/** What began later than that, by another leader's clock, began by a clock that was wrong. Milliseconds. */
+const CLOCK_SKEW_MS = 60_000
 /** Steps in one command. */
 const STEPS_MAX = 256
 
@@ -70,8 +72,10 @@ export function isRunning(plan: BalancePlan | undefined): plan is RunningPlan {
 /** What is due now; `undefined` when nothing is. */
 export function duePlanStep(plan: BalancePlan, now: number): PlanStep | undefined {
   if (!isRunning(plan)) return undefined
-  const late = (move: PlannedMove): boolean =>
-    now - move.since > plan.moveTimeoutMs + move.bytes / BYTES_PER_MS
+  const late = (move: PlannedMove): boolean => {
+    const tookMs = now - move.since
+    return tookMs > plan.moveTimeoutMs + move.bytes / BYTES_PER_MS || tookMs < -CLOCK_SKEW_MS
+  }
   const groups = (moves: readonly PlannedMove[]): readonly number[] =>
     moves.slice(0, STEPS_MAX).map(({ groupId }) => groupId)
   const moving = plan.moves.filter(({ state }) => state === 'moving')

@@ -2,6 +2,7 @@ import type { ConsumerId, ProducerId, TopicName } from '@sluice/domain'
 import type { AuditEvent } from '../audit-trail.js'
 import type { MetadataCommand } from '../command.js'
 import type { HealthCheck } from '../entities.js'
+import { CLOCKS_SET_LEVEL } from '../feature-level.js'
 import { type Change, type CommandOf, type Outcome, refused } from './outcome.js'
 import type { ClusterTables } from './tables.js'
 
@@ -49,10 +50,15 @@ export function registerConsumer(tables: ClusterTables, command: CommandOf<'regi
 export function noteActivity(tables: ClusterTables, command: CommandOf<'activity'>): Outcome {
   const healthChecks: HealthCheck[] = []
   const auditEvents: AuditEvent[] = []
+  const goesBack = tables.settings.featureLevel >= CLOCKS_SET_LEVEL
   const seen = { producer: command.producers, consumer: command.consumers, broker: command.brokers }
   for (const type of ['producer', 'consumer', 'broker'] as const) {
     const deadAfterMs = tables.settings.deadAfterMs[type]
-    const { changed, revived } = tables.health.seen(type, seen[type], { now: command.at, deadAfterMs })
+    const { changed, revived } = tables.health.seen(type, seen[type], {
+      now: command.at,
+      deadAfterMs,
+      goesBack,
+    })
     for (const check of changed) healthChecks.push(check)
     for (const check of revived) auditEvents.push(statusChanged(tables, command, check))
   }

@@ -1,6 +1,8 @@
 import { afterEach, expect, test } from '@jest/globals'
 import { isDeepStrictEqual } from 'node:util'
 import pg from 'pg'
+import { Api } from '../src/api.js'
+import { type Launch, launchOf, relaunch } from '../src/command.js'
 import { LocalCluster, until } from '../src/index.js'
 
 let cluster: LocalCluster | undefined
@@ -60,6 +62,7 @@ test('whoever is silent past the threshold is dead, in the API and in SQL; activ
   const producer = await running.api.registerProducer('health')
   const consumer = await running.api.registerConsumer('health')
   const dead = running.process('broker', 2)
+  const launch = launchOf(dead)
   running.kill(dead)
   const is = (type: string, id: number, status: string): Promise<void> =>
     until(
@@ -114,4 +117,43 @@ test('whoever is silent past the threshold is dead, in the API and in SQL; activ
   } finally {
     await client.end()
   }
-}, 90_000)
+  await getsWhatItLacks(running, launch)
+}, 120_000)
+
+/** The replica is one that votes. */
+async function planIsDone(running: LocalCluster): Promise<void> {
+  let plan: Record<string, unknown> = {}
+  await until(
+    async () => (plan = (await running.api.get('/rebalance')).body)['state'] === 'done',
+    30_000,
+    () => `the plan is not done: ${JSON.stringify(plan)}`,
+  )
+  expect(plan).toMatchObject({ reason: 'replicas-missing' })
+}
+
+/** A partition that is made while one of three brokers is dead has two replicas, and three when that is back. */
+async function getsWhatItLacks(running: LocalCluster, dead: Launch): Promise<void> {
+  await running.api.must('POST', '/topics', { topic_name: 'made-meanwhile' })
+  let replicas: readonly number[] = []
+  const look = async (): Promise<readonly number[]> => {
+    const api = new Api(running.process('broker', 1).port)
+    const { partitions } = await api.must('GET', '/recovery').finally(() => api.close())
+    const all = partitions as { name: string; replicas: number[] }[]
+    return (replicas = all.find(({ name }) => name === 'made-meanwhile.1')?.replicas ?? [])
+  }
+  await until(
+    async () => (await look()).length === 2,
+    10_000,
+    () => `its replicas are on ${replicas.join(', ')}`,
+  )
+  const end = new AbortController()
+  const ended = relaunch(dead, {}, end.signal)
+  await until(
+    async () => (await look()).length === 3,
+    30_000,
+    () => `its replicas are on ${replicas.join(', ')}`,
+  )
+    .then(() => planIsDone(running))
+    .finally(() => end.abort())
+  await ended
+}

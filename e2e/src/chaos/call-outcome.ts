@@ -10,7 +10,7 @@ export type CallOutcome =
 
 /** One attempt; never throws: a connection that cannot be made, or breaks, is an outcome. */
 export async function attempt(
-  api: Api,
+  api: Pick<Api, 'raw'>,
   path: string,
   body: unknown,
   headers: Readonly<Record<string, string>> = {},

@@ -4,7 +4,7 @@ import { attempt } from './call-outcome.js'
 import type { ConsumerHistory, Place, WrongAnswer } from './history.js'
 
 export interface ReaderOptions {
-  readonly api: Api
+  readonly api: Pick<Api, 'raw'>
   readonly name: string
   readonly topic: string
   readonly consumerId: number

@@ -5,7 +5,7 @@ import { attempt } from './call-outcome.js'
 import type { Place, SentMessage, WrongAnswer } from './history.js'
 
 export interface LaneOptions {
-  readonly api: Api
+  readonly api: Pick<Api, 'raw'>
   readonly name: string
   readonly topic: string
   readonly producerId: number

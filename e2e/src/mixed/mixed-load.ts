@@ -22,7 +22,7 @@ export class MixedLoad {
   #acknowledged = 0
 
   private constructor(
-    api: Api,
+    api: Pick<Api, 'raw'>,
     topic: string,
     ids: { readonly producerId: number; readonly consumers: number[] },
   ) {
@@ -68,7 +68,7 @@ export class MixedLoad {
   static async start(api: Api, topic: string): Promise<MixedLoad> {
     const producerId = await api.registerProducer(topic)
     const consumers = [await api.registerConsumer(topic), await api.registerConsumer(topic)]
-    return new MixedLoad(api, topic, { producerId, consumers })
+    return new MixedLoad(patient(api), topic, { producerId, consumers })
   }
 
   /** Messages acknowledged so far. */
@@ -117,6 +117,22 @@ export class MixedLoad {
     faults.push(...placeFaults(sent))
     for (const { history } of this.#readers) faults.push(...deliveryFaults(history, sent))
     return faults
+  }
+}
+
+/**
+ * The load balancer of version 0.1.0 answers in the words of its HTTP server what arrives while it stops. Nobody took the
+ * call, as when there is no connection.
+ */
+function patient(api: Api): Pick<Api, 'raw'> {
+  return {
+    raw: async (...call) => {
+      const answer = await api.raw(...call)
+      const { status, error } = answer.body
+      if (answer.status === 503 && status === undefined && error === 'Service Unavailable')
+        throw Object.assign(new Error('the load balancer stops'), { code: 'ECONNREFUSED' })
+      return answer
+    },
   }
 }
 

@@ -85,7 +85,7 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
     recentBytesMax: reader.integer('BROKER_RECENT_BYTES', {
       min: 0,
       max: 64 * 1024 * MIB,
-      fallback: 64 * MIB,
+      fallback: 32 * MIB,
     }),
     unmaterialisedBytesMax: reader.integer('BROKER_UNMATERIALISED_BYTES', {
       min: MIB,

@@ -6,6 +6,7 @@ import {
   RpcMethod,
 } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
+import { delay } from '@sluice/foundation'
 import type { BrokerPeers } from './broker-peers.js'
 
 /** Who takes longer is left out: plans are not held up for an estimate. */
@@ -24,6 +25,10 @@ export async function gatherSizes(parts: {
     const answer = await link.request(RpcMethod.BROKER_STATUS, new Uint8Array(0), { timeoutMs: TIMEOUT_MS })
     return parseBrokerStatus(decodeJson(answer))
   }
-  const answers = await Promise.allSettled([parts.own(), ...parts.others.map(ask)])
+  const tooLate = delay(TIMEOUT_MS).then((): never => {
+    throw new BrokerError('TIMEOUT', 'the database of this broker does not answer')
+  })
+  const own = Promise.race([parts.own(), tooLate])
+  const answers = await Promise.allSettled([own, ...parts.others.map(ask)])
   return partitionSizes(answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : [])))
 }

@@ -93,11 +93,23 @@ export class HealthTable {
    * consumers a call looks at some, and the next one at those that follow.
    *
    * @param heardSince before it nobody listened by this clock: no silence is longer
+   * @param goesBack false: who was seen in the future stays so, whatever is heard of it, and is not silent before
    */
-  silent(now: number, heardSince: number, deadAfterMs: ClusterSettings['deadAfterMs']): readonly Mark[] {
+  silent(
+    now: number,
+    {
+      heardSince,
+      deadAfterMs,
+      goesBack,
+    }: {
+      readonly heardSince: number
+      readonly deadAfterMs: ClusterSettings['deadAfterMs']
+      readonly goesBack: boolean
+    },
+  ): readonly Mark[] {
     const marks: Mark[] = []
     const look = ({ type, id, status, lastSeenAt }: HealthCheck): void => {
-      const silentMs = now - (lastSeenAt > now ? heardSince : Math.max(lastSeenAt, heardSince))
+      const silentMs = now - (goesBack && lastSeenAt > now ? heardSince : Math.max(lastSeenAt, heardSince))
       if (status === 'alive' && silentMs > deadAfterMs[type])
         marks.push({ type, id, status: 'dead', reason: `silent for ${silentMs} ms` })
     }

@@ -16,6 +16,7 @@ import type {
   RecoveryInfo,
   TopicInfo,
 } from './entities.js'
+import { CLOCKS_SET_LEVEL } from './feature-level.js'
 import type { HealthTable } from './health-table.js'
 import { mark, noteActivity, registerConsumer, registerProducer } from './state/actor-commands.js'
 import { addBroker, bootstrap, changeBroker, updateBroker } from './state/broker-commands.js'
@@ -184,7 +185,12 @@ export class MetadataState {
    * @param heardSince since when the leader has listened, by a clock that nobody has set meanwhile
    */
   silentActors(now: number, heardSince: number): readonly Mark[] {
-    return this.#tables.health.silent(now, heardSince, this.#tables.settings.deadAfterMs)
+    const { deadAfterMs, featureLevel } = this.#tables.settings
+    return this.#tables.health.silent(now, {
+      heardSince,
+      deadAfterMs,
+      goesBack: featureLevel >= CLOCKS_SET_LEVEL,
+    })
   }
 
   apply(

@@ -11,7 +11,7 @@ import fc from 'fast-check'
 
 const AT = 1_700_000_000_000
 
-function founded(brokerCount = 3): MetadataState {
+function founded(brokerCount = 3, settings = DEFAULT_SETTINGS): MetadataState {
   const state = new MetadataState()
   const brokers = Array.from({ length: brokerCount }, (_, i) => ({
     id: i + 1,
@@ -19,7 +19,7 @@ function founded(brokerCount = 3): MetadataState {
     port: 7001 + i,
     uuid: '',
   }))
-  state.apply(1, { kind: 'bootstrap', at: AT, clusterId: 'c', brokers, settings: DEFAULT_SETTINGS })
+  state.apply(1, { kind: 'bootstrap', at: AT, clusterId: 'c', brokers, settings })
   return state
 }
 
@@ -203,6 +203,10 @@ describe('health', () => {
     seen(1, AT + 400_000)
     expect(state.silentActors(AT + 400_000, AT + 200_000)).toEqual([])
     expect(state.silentActors(AT + 500_001, AT + 200_000).map(({ id }) => id)).toEqual([2, 3])
+    // In a cluster that is not at that level who lives cannot be told from who does not.
+    const earlier = founded(3, { ...DEFAULT_SETTINGS, featureLevel: 2 })
+    next(earlier, { kind: 'activity', at: AHEAD, producers: [], consumers: [], brokers: [[2, AHEAD]] })
+    expect(earlier.silentActors(AT + 500_001, AT + 200_000).map(({ id }) => id)).toEqual([1, 3])
   })
 
   test('nobody was silent for longer than the leader has listened', () => {

@@ -8,6 +8,8 @@ import { type PostgresServer, startPostgres } from '@sluice/postgres'
 const PREFIX = 'sluice_broker_'
 
 const DEADLOCK_DETECTED = '40P01'
+/** Of a broker that stands still in a transaction. */
+const LOCK_MS = 500
 
 /** One PostgreSQL server for each broker, so that each can be stopped, killed and started by itself. */
 export class Databases {
@@ -118,6 +120,36 @@ export class Databases {
       )
     } catch {
       return new Map()
+    }
+  }
+
+  /**
+   * The broker writes no messages to its database until the answer is called; what it was about to write is not
+   * written then either. Does nothing to a database that cannot be reached.
+   */
+  async holdUp(brokerId: number): Promise<() => Promise<void>> {
+    const client = new pg.Client({ connectionString: this.url(brokerId) })
+    // The server may be stopped meanwhile.
+    client.on('error', () => undefined)
+    try {
+      await client.connect()
+      await client.query(
+        `BEGIN; SET LOCAL lock_timeout = '${LOCK_MS}ms'; LOCK TABLE partition_state IN SHARE MODE`,
+      )
+    } catch {
+      await client.end().catch(() => undefined)
+      return () => Promise.resolve()
+    }
+    return async () => {
+      try {
+        await client.query(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+        )
+        await client.end()
+      } catch {
+        await client.end().catch(() => undefined)
+      }
     }
   }
 

@@ -1,4 +1,4 @@
-import { messageOf, SeededRandom } from '@sluice/foundation'
+import { delay, messageOf, SeededRandom } from '@sluice/foundation'
 import { until } from '../local-cluster.js'
 import { type ChaosCluster, COPIES, FRONT_KINDS, MANAGERS } from './chaos-cluster.js'
 import type { Fault } from './fault.js'
@@ -15,6 +15,8 @@ const RESTART_LIMIT_MS = 60_000
 const LOG_LIMIT_MS = 180_000
 const DATABASE_LIMIT_MS = 180_000
 const MEMBERSHIP_LIMIT_MS = 300_000
+/** Of what is acknowledged and in no database when the power fails. */
+const BACKLOG_MS = 400
 const COPY_IDS = Array.from({ length: COPIES }, (_, i) => i + 1)
 const HOUR_MS = 3_600_000
 const LEAP_MS = 60_000
@@ -169,8 +171,12 @@ export class FaultWorker {
   async #losePower({ targets, seed }: Fault): Promise<Heal> {
     const cluster = this.#cluster
     const random = new SeededRandom(seed)
+    // What the databases have is not lost: for a moment the logs alone have what is acknowledged.
+    const release = await Promise.all(targets.map((id) => cluster.databases.holdUp(id)))
+    await delay(BACKLOG_MS)
     // Noted before the processes are replaced by ones that begin a journal of their own.
     await Promise.all(targets.map((id) => cluster.holdBroker(id)))
+    await Promise.all(release.map((end) => end()))
     let lost = 0
     for (const id of targets) lost += await cluster.log(id).loseUnsynced(cluster.unsynced(id), random)
     this.#note(`the power failure took ${lost} bytes that were written and not synced`)

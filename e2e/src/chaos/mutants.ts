@@ -74,9 +74,9 @@ export const MUTANTS: readonly Mutant[] = [
     bug: 'The log is freed up to what is committed, whatever the database has.',
     changes: [
       {
-        file: 'libs/raft/dist/host/raft-host.js',
-        find: 'this.#options.store.compact(group.id, index);',
-        replace: 'this.#options.store.compact(group.id, group.commit);',
+        file: 'apps/broker/dist/log-compaction.js',
+        find: 'compact(group, materialisedIndex);',
+        replace: 'compact(group, group.commit);',
       },
     ],
     faults: ['postgres-stop-all', 'kill-all'],

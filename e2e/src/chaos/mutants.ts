@@ -78,6 +78,11 @@ export const MUTANTS: readonly Mutant[] = [
         find: 'compact(group, materialisedIndex);',
         replace: 'compact(group, group.commit);',
       },
+      {
+        file: 'apps/broker/dist/log-compaction.js',
+        find: 'compact(metadata.group, metadata.snapshotIndex);',
+        replace: 'compact(metadata.group, metadata.group.commit);',
+      },
     ],
     faults: ['postgres-stop-all', 'kill-all'],
     caughtBy: [...LOSSES, ...STUCK],

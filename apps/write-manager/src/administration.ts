@@ -2,7 +2,12 @@ import type { ClusterClient } from '@sluice/client'
 import type { AlterTopicRequest, CreateTopicRequest, SettingsChange, TopicRequest } from '@sluice/contracts'
 import { BrokerError, partitionName, type ProducerId, toProducerId, type TopicName } from '@sluice/domain'
 import type { Clock } from '@sluice/foundation'
-import { type ClusterSettings, openPartitions, type TopicInfo } from '@sluice/metadata'
+import {
+  type ClusterSettings,
+  openPartitions,
+  REPEATED_DELETION_LEVEL,
+  type TopicInfo,
+} from '@sluice/metadata'
 
 /** Topics, partitions and producers: what an operator changes in the metadata. */
 export class Administration {
@@ -105,15 +110,26 @@ export class Administration {
   }
 
   /**
-   * Deletes the topic with its messages, producers and consumers. Proposed once: when the answer is lost, a
-   * second try could take a new topic of the same name.
+   * Deletes the topic that has the name now, with its messages, producers and consumers. Repeated when an answer is
+   * lost, since the command says which topic it means; below the feature level for that, another try could take a
+   * new one of the same name.
    * @throws BrokerError TOPIC_NOT_FOUND
    */
   async deleteTopic(request: TopicRequest, by: string): Promise<void> {
+    // What is known here may be a topic that was deleted and made anew since.
+    await this.#metadata.refresh()
+    const { partitions } = await this.topic(request)
+    const repeatable = this.#metadata.state.settings.featureLevel >= REPEATED_DELETION_LEVEL
     await spelt(request.topicField, () =>
       this.#metadata.propose(
-        { kind: 'delete-topic', at: this.#clock.now(), topic: request.topic, by },
-        { timeoutMs: this.#timeoutMs },
+        {
+          kind: 'delete-topic',
+          at: this.#clock.now(),
+          topic: request.topic,
+          ...(repeatable ? { groupId: partitions[0]!.groupId } : {}),
+          by,
+        },
+        { timeoutMs: this.#timeoutMs, repeatable },
       ),
     )
   }

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { FakeBroker } from '@sluice/client/testing'
+import { FakeBroker, FakeCluster } from '@sluice/client/testing'
 import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import { SeededRandom, systemClock } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
-import { FEATURES } from '@sluice/metadata'
+import { FEATURES, REPEATED_DELETION_LEVEL } from '@sluice/metadata'
 import { pino } from 'pino'
 import { startWriteManager } from '../src/app.js'
 import { readWriteManagerConfig } from '../src/config.js'
@@ -73,6 +73,62 @@ describe('topics and producers', () => {
     })
     const stored = await running.call('POST', '/producer/produce', { ...produce, producer_id: again })
     expect(stored.body).toMatchObject({ partition: 'A.1', offset: 0 })
+  })
+
+  test('a deletion whose answer is lost is said again, and answered; a newer topic of the name stays', async () => {
+    const { metadata } = running.cluster
+    for (const begins of [false, true]) {
+      await running.call('POST', '/topics', { name: 'A' })
+      let proposals = 0
+      running.cluster.script = async (call, carryOut) => {
+        const answer = await carryOut()
+        if (call.method !== RpcMethod.META_PROPOSE || ++proposals > 1) return answer
+        if (begins) metadata.propose({ kind: 'create-topic', at: 1, topic: 'A', partitions: 3 })
+        throw new BrokerError('NOT_LEADER', 'leadership was lost', { outcome: 'unknown' })
+      }
+      expect(await running.call('DELETE', '/topics/A')).toMatchObject({ status: 200, body: { topic: 'A' } })
+      expect(proposals).toBe(2)
+      expect(metadata.state.topics()).toHaveLength(begins ? 1 : 0)
+    }
+  })
+
+  test('a topic that was made anew without this manager having heard of it is the one that is deleted', async () => {
+    await running.call('POST', '/topics', { name: 'A' })
+    const { metadata } = running.cluster
+    let isCutOff = true
+    running.cluster.script = async (call, carryOut) => {
+      if (call.method === RpcMethod.META_FOLLOW && isCutOff)
+        throw new BrokerError('NOT_LEADER', 'no news here', { outcome: 'no' })
+      if (call.method === RpcMethod.META_VERSION) isCutOff = false
+      return carryOut()
+    }
+    await eventually(() => expect(running.cluster.callsOf(RpcMethod.META_FOLLOW).length).toBeGreaterThan(3))
+    metadata.propose({ kind: 'delete-topic', at: 1, topic: 'A' })
+    metadata.propose({ kind: 'create-topic', at: 1, topic: 'A', partitions: 3 })
+    expect((await running.call('DELETE', '/topics/A')).status).toBe(200)
+    expect(metadata.state.topics()).toEqual([])
+  })
+
+  test('below the level that can name the topic a deletion is said once', async () => {
+    const cluster = await FakeCluster.start(3, { featureLevel: REPEATED_DELETION_LEVEL - 1 })
+    const older = await runWriteManager({}, cluster)
+    try {
+      await older.call('POST', '/topics', { name: 'A' })
+      let proposals = 0
+      cluster.script = async (call, carryOut) => {
+        if (call.method !== RpcMethod.META_PROPOSE) return carryOut()
+        proposals++
+        throw new BrokerError('NOT_LEADER', 'leadership was lost', { outcome: 'unknown' })
+      }
+      expect((await older.call('DELETE', '/topics/A')).body).toMatchObject({
+        code: 'TIMEOUT',
+        outcome: 'unknown',
+      })
+      expect(proposals).toBe(1)
+    } finally {
+      await older.stop()
+      await cluster.close()
+    }
   })
 
   test('messages that wait for a partition are refused when its topic is deleted', async () => {

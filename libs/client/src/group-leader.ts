@@ -7,7 +7,10 @@ import type { BrokerLinks } from './broker-links.js'
 import { type CallFailure, judgeFailure } from './call-failure.js'
 import { LeaderRoute } from './leader-route.js'
 
-/** One try waits at most this long for its answer, so that a leader that hangs does not use up the call. */
+/**
+ * One try of a call that may be repeated waits at most this long for its answer, so that a leader that hangs does
+ * not use up the call. There is no second try of another: it waits as long as the call.
+ */
 const TRY_TIMEOUT_MS = 3000
 /** After so long without an answer the leader may have been deposed: other members are asked who leads. */
 const SILENT_MS = 400
@@ -115,8 +118,9 @@ export class GroupLeader {
    * another member knows a successor, and goes on while nobody does, since a slow leader is still the leader.
    */
   #try(member: BrokerAddress, call: LeaderCall, remainingMs: number): Promise<Uint8Array> {
+    const tryTimeoutMs = call.tryTimeoutMs ?? (call.repeatable ? TRY_TIMEOUT_MS : remainingMs)
     const answer = this.#links.to(member).request(call.method, call.payload, {
-      timeoutMs: Math.min(remainingMs, call.tryTimeoutMs ?? TRY_TIMEOUT_MS),
+      timeoutMs: Math.min(remainingMs, tryTimeoutMs),
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     })
     // A call with a time of its own for a try is one that is expected to wait.

@@ -1,5 +1,5 @@
 import type { MetadataCommand } from './command.js'
-import { MISSING_REPLICAS_LEVEL } from './feature-level.js'
+import { MISSING_REPLICAS_LEVEL, REPEATED_DELETION_LEVEL } from './feature-level.js'
 
 /** The feature level that a kind of command came with, where it is not the first one. */
 const LEVELS: Readonly<Partial<Record<MetadataCommand['kind'], number>>> = {
@@ -28,6 +28,8 @@ export function levelOf(command: MetadataCommand): number {
   // The version before would pass over it, and rebuild at once.
   if (command.kind === 'change-settings' && isGiven(command.rebuildAfterMs)) return 3
   if (command.kind === 'start-plan' && command.reason === 'replicas-missing') return MISSING_REPLICAS_LEVEL
+  // The version before would delete whichever has the name.
+  if (command.kind === 'delete-topic' && isGiven(command.groupId)) return REPEATED_DELETION_LEVEL
   const hasChange =
     command.kind === 'create-topic' && [command.growth, command.growthMax, command.settings].some(isGiven)
   return hasChange ? 2 : (LEVELS[command.kind] ?? 1)

@@ -78,7 +78,13 @@ type CommandFields =
       /** Of the topic, as far as the one that asks knows: somebody who came later has not read the partition. */
       readonly newestConsumer?: number
     }
-  | { readonly kind: 'delete-topic'; readonly at: number; readonly topic: string }
+  | {
+      readonly kind: 'delete-topic'
+      readonly at: number
+      readonly topic: string
+      /** Of its first partition: one that began anew under the name is not meant. With it, it may be said again. */
+      readonly groupId?: number
+    }
   | {
       readonly kind: 'add-partition'
       readonly at: number

@@ -26,6 +26,9 @@ export const MISSING_REPLICAS_LEVEL = 3
 /** From here on a sign of life puts right what a clock that ran ahead has noted of when somebody was seen. */
 export const CLOCKS_SET_LEVEL = 3
 
+/** From here on the deletion of a topic names which one is meant, so that it can be repeated. */
+export const REPEATED_DELETION_LEVEL = 3
+
 /** What a broker says that it can; one that says nothing is of the first version. */
 export const FIRST_FEATURES: FeatureRange = { min: 1, max: 1 }
 

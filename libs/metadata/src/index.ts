@@ -53,6 +53,7 @@ export {
   FEATURES,
   FIRST_FEATURES,
   HEAD_SNAPSHOTS_LEVEL,
+  REPEATED_DELETION_LEVEL,
   supports,
   toFeatureRange,
 } from './feature-level.js'

@@ -77,7 +77,7 @@ function kindFields(fields: Record<string, unknown>): MetadataCommand {
         ...optional(fields, 'newestConsumer', positive),
       }
     case 'delete-topic':
-      return { kind, at, topic: toTopicName(fields['topic']) }
+      return { kind, at, topic: toTopicName(fields['topic']), ...optional(fields, 'groupId', positive) }
     case 'close-partition':
     case 'add-partition':
       return {

@@ -51,6 +51,24 @@ test('a topic goes with its partitions, producers, consumers and their health, a
   })
 })
 
+test('a deletion that says which topic it means may be said again: it leaves a newer one alone', () => {
+  const state = founded()
+  next(state, create('a'))
+  const { groupId } = state.partitionsOf('a')[0]!
+  const named: MetadataCommand = { kind: 'delete-topic', at: AT, topic: 'a', groupId }
+  expect(next(state, named).changes.removed).not.toEqual([])
+  for (const again of [() => undefined, () => next(state, create('a'))]) {
+    again()
+    const before = state.topics()
+    expect(next(state, named)).toMatchObject({
+      result: { topic: 'a' },
+      changes: { removed: [], auditEvents: [] },
+    })
+    expect(state.topics()).toEqual(before)
+  }
+  expect(state.topics().map(({ name }) => name)).toEqual(['a'])
+})
+
 test('a topic of the same name begins anew: other groups, other ids, nothing of the old one', () => {
   const state = founded()
   next(state, create('a'))

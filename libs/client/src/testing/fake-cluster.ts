@@ -1,4 +1,4 @@
-import { DEFAULT_SETTINGS } from '@sluice/metadata'
+import { type ClusterSettings, DEFAULT_SETTINGS } from '@sluice/metadata'
 import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
 import { BrokerError } from '@sluice/domain'
 import { BUILD_VERSION } from '@sluice/foundation'
@@ -33,7 +33,7 @@ export class FakeCluster {
   readonly #partitions = new Map<number, FakePartition>()
   readonly #leaders = new Map<number, number>()
 
-  static async start(brokerCount = 3): Promise<FakeCluster> {
+  static async start(brokerCount = 3, settings: Partial<ClusterSettings> = {}): Promise<FakeCluster> {
     const cluster = new FakeCluster()
     for (let id = 1; id <= brokerCount; id++) {
       const broker = new FakeBroker({
@@ -54,7 +54,7 @@ export class FakeCluster {
         port,
         uuid: `uuid-${id}`,
       })),
-      settings: { ...DEFAULT_SETTINGS, partitionsPerTopicMax: 100 },
+      settings: { ...DEFAULT_SETTINGS, partitionsPerTopicMax: 100, ...settings },
     })
     return cluster
   }

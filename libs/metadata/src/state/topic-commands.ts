@@ -104,9 +104,14 @@ export function removePartition(tables: ClusterTables, command: CommandOf<'remov
   }
 }
 
-/** With everything that belongs to it. Ids are not used again, so nothing of it can come back. */
+/**
+ * With everything that belongs to it. Ids are not used again, so nothing of it can come back. A topic's first
+ * partition is there as long as the topic: one that is named by it and is not there is gone already.
+ */
 export function deleteTopic(tables: ClusterTables, command: CommandOf<'delete-topic'>): Outcome {
   const topic = tables.topics.get(command.topic)
+  if (command.groupId !== undefined && topic?.partitions[0]?.groupId !== command.groupId)
+    return { result: { topic: command.topic }, changes: {} }
   if (topic === undefined)
     return refused('TOPIC_NOT_FOUND', `topic ${command.topic} does not exist`, 'topic_name')
   tables.topics.delete(topic.name)

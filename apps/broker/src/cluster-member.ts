@@ -130,7 +130,7 @@ export class ClusterMember {
     this.#peers.onDown((peer) => this.host.peerDown(peer))
     const store = new PartitionStore()
     this.materialiser = new Materialiser({
-      store: { materialise: (deltas) => store.materialise(database, deltas) },
+      store: { materialise: (deltas, load) => store.materialise(database, deltas, load) },
       logger,
       onStale: (replica) => this.#reopen(replica),
     })
@@ -181,7 +181,7 @@ export class ClusterMember {
       },
       limits: {
         unmaterialisedBytesMax: config.unmaterialisedBytesMax,
-        recent: new RecentBudget(config.recentBytesMax),
+        recent: new RecentBudget({ bytesMax: config.recentBytesMax, heldBytesMax: config.heldBytesMax }),
         featureLevel: parts.featureLevel,
       },
       owner: this.materialiser,

@@ -26,6 +26,8 @@ export interface BrokerConfig {
   readonly logCacheBytesMax: number
   /** Recent batches kept in memory for readers, all partitions together, bytes. */
   readonly recentBytesMax: number
+  /** Batches kept in memory that the database does not have; the others of them are in the log only. Bytes. */
+  readonly heldBytesMax: number
   /** What may wait for the database before produce is answered with OVERLOADED, bytes. */
   readonly unmaterialisedBytesMax: number
   /** Copied from other brokers' databases to this one, all partitions together, bytes a second. */
@@ -86,6 +88,11 @@ export function readBrokerConfig(env: NodeJS.ProcessEnv): BrokerConfig {
       min: 0,
       max: 64 * 1024 * MIB,
       fallback: 32 * MIB,
+    }),
+    heldBytesMax: reader.integer('BROKER_UNMATERIALISED_MEMORY_BYTES', {
+      min: 0,
+      max: 64 * 1024 * MIB,
+      fallback: 64 * MIB,
     }),
     unmaterialisedBytesMax: reader.integer('BROKER_UNMATERIALISED_BYTES', {
       min: MIB,

@@ -1,12 +1,12 @@
 import { delay, invariant } from '@sluice/foundation'
 import type { PartitionDelta } from '@sluice/partition'
-import { StaleDeltaError } from '@sluice/persistence'
+import { type LoadBatches, StaleDeltaError } from '@sluice/persistence'
 import type { Logger } from 'pino'
 import type { PartitionReplica } from './partition-replica.js'
 
 export interface DeltaStore {
   /** All of it in one transaction, or none. */
-  materialise(deltas: readonly PartitionDelta[]): Promise<void>
+  materialise(deltas: readonly PartitionDelta[], load: LoadBatches): Promise<void>
 }
 
 /** Bytes of batches that one transaction takes, unless a single partition's share is larger. */
@@ -86,7 +86,7 @@ export class Materialiser {
     while (this.#dirty.size > 0) {
       const shares = this.#gather()
       if (shares.length === 0) return
-      await this.#store.materialise(shares.map((share) => share.delta))
+      await this.#materialise(shares)
     }
   }
 
@@ -122,7 +122,7 @@ export class Materialiser {
     let shares = gathered
     for (let attempt = 0; shares.length > 0; attempt++) {
       try {
-        await this.#store.materialise(shares.map((share) => share.delta))
+        await this.#materialise(shares)
         if (this.#failing) this.#logger.info('the database takes messages again')
         this.#failing = false
         break
@@ -154,6 +154,14 @@ export class Materialiser {
       replica.materialised(delta)
       this.#bytes -= bytes
     }
+  }
+
+  #materialise(shares: readonly Share[]): Promise<void> {
+    const replicas = new Map(shares.map(({ replica }) => [replica.info.groupId as number, replica]))
+    return this.#store.materialise(
+      shares.map(({ delta }) => delta),
+      (groupId, batches) => replicas.get(groupId)!.withBytes(batches),
+    )
   }
 
   #isStopped(): boolean {

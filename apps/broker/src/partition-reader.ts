@@ -7,6 +7,8 @@ import {
   toOffset,
 } from '@sluice/domain'
 import { invariant } from '@sluice/foundation'
+import type { StoredBatch } from '@sluice/partition'
+import { WalRangeError } from '@sluice/raft'
 import type { PartitionReplica } from './partition-replica.js'
 
 /** Where the messages are that memory no longer holds. */
@@ -32,7 +34,7 @@ export interface FetchBounds {
 /** Batches are cut down to the messages asked for when less than this part of them is. */
 const SLICE_BELOW = 0.5
 
-/** Reads messages of a replica from memory, else from its database. */
+/** Reads messages of a replica from memory, else from its log what the database may lack, else from the database. */
 export class PartitionReader {
   readonly #store: MessageStore
 
@@ -42,7 +44,7 @@ export class PartitionReader {
 
   /**
    * Committed messages from `from` on, at least one, within the bounds; `undefined` when memory does
-   * not hold them: then `load` reads the database.
+   * not hold them: then `load` reads the log, or the database.
    */
   peek(replica: PartitionReplica, from: number, bounds: FetchBounds): MessageRange | undefined {
     const batches = replica.recent.read(from, bounds.bytesMax)
@@ -61,7 +63,9 @@ export class PartitionReader {
     from: number,
     bounds: FetchBounds,
   ): Promise<MessageRange | undefined> {
-    const batches = await this.#store.readBatches(replica.info.groupId, from, bounds.bytesMax)
+    const batches =
+      (await readLogged(replica, from, bounds.bytesMax)) ??
+      (await this.#store.readBatches(replica.info.groupId, from, bounds.bytesMax))
     if (replica.logStart > from) return undefined
     const first = batches[0]
     if (first === undefined || readBatchHeader(first).baseOffset > from)
@@ -95,15 +99,36 @@ export class PartitionReader {
 
   /** First message at or after `ms`: what is not in the database yet is newer than what is. */
   async offsetAtTime(replica: PartitionReplica, ms: number): Promise<number> {
+    // Looked at before the database is asked, which may get it meanwhile.
+    const held = replica.recent.atTime(ms, replica.logStart)
+    const end = replica.nextOffset
     const stored = await this.#store.offsetAtTime(replica.info.groupId, ms)
     if (stored !== undefined) return stored
-    const first = replica.recent.firstOffset
-    if (first === undefined) return replica.nextOffset
-    for (const batch of replica.recent.read(Math.max(first, replica.logStart), Number.MAX_SAFE_INTEGER) ?? [])
-      if (batch.maxTimestamp >= ms)
-        for (const record of decodeRecords(batch.bytes)) if (record.timestamp >= ms) return record.offset
-    return replica.nextOffset
+    if (held === undefined) return end
+    const [batch] = await replica.withBytes([held]).catch(onFreed)
+    // The database has got it since.
+    if (batch === undefined) return this.offsetAtTime(replica, ms)
+    for (const record of decodeRecords(batch.bytes)) if (record.timestamp >= ms) return record.offset
+    throw new Error('a batch has a message of its largest timestamp')
   }
+}
+
+/** Batches that neither memory nor the database has; `undefined` when `from` is in none of them. */
+async function readLogged(
+  replica: PartitionReplica,
+  from: number,
+  bytesMax: number,
+): Promise<readonly Uint8Array[] | undefined> {
+  const batches = replica.recent.pagedOut(from, bytesMax)
+  if (batches === undefined) return undefined
+  const found = await replica.withBytes(batches).catch(onFreed)
+  return found.length === 0 ? undefined : found.map(({ bytes }) => bytes)
+}
+
+/** The log is freed only of what the database has. */
+function onFreed(error: unknown): readonly StoredBatch[] {
+  if (error instanceof WalRangeError) return []
+  throw error
 }
 
 const READ_BYTES = 4 * 1024 * 1024

@@ -26,8 +26,10 @@ import {
   type PartitionDelta,
   type PartitionSnapshot,
   PartitionState,
+  type AppliedBatch,
   RecentBatches,
   type RecentBudget,
+  type StoredBatch,
   type Unread,
 } from '@sluice/partition'
 import {
@@ -39,8 +41,10 @@ import {
   type SnapshotMeta,
   type SnapshotSource,
   type StateMachine,
+  WalCorruptError,
 } from '@sluice/raft'
 import { EndWaiters } from './end-waiters.js'
+import { withBytes } from './logged-batches.js'
 import { PendingProposals } from './pending-proposals.js'
 
 export interface ReplicaLimits {
@@ -342,6 +346,21 @@ export class PartitionReplica implements StateMachine {
     this.#materialisedOffset = delta.nextOffset
     this.#recent.release(this.#materialisedOffset)
     this.#limits.recent.enforce()
+  }
+
+  /**
+   * The batches, which were applied here, with their bytes: out of the log where memory has let them go.
+   * @throws WalRangeError the log was freed up to there, since the database has them by now
+   * @throws WalCorruptError the disk does not give back what was written: the broker ends, and repairs its log
+   * from the others when it starts
+   */
+  async withBytes(batches: readonly AppliedBatch[]): Promise<readonly StoredBatch[]> {
+    try {
+      return await withBytes(this.group.log, batches)
+    } catch (error) {
+      if (error instanceof WalCorruptError) this.group.failed(error)
+      throw error
+    }
   }
 
   openSnapshot(): Promise<SnapshotSource> {

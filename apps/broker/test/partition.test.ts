@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { decodeRecords, encodeRecordBatch, toOffset, withRuns } from '@sluice/domain'
+import { WalRangeError } from '@sluice/raft'
 import { eventually } from '@sluice/foundation/testing'
+import { PartitionReader } from '../src/partition-reader.js'
 import type { FetchAnswer, FetchRequest } from '../src/partition-service.js'
 import { batchOf, LIMITS, requestId, SingleReplica } from './single-replica.js'
 
@@ -271,6 +273,90 @@ describe('consume', () => {
       [1, 2, 3].map(() => one.service.fetch(one.replica, request({ messagesMax: 20 }))),
     )
     expect(rest.flatMap(valuesOf).sort()).toEqual(all.slice(3).sort())
+  })
+})
+
+describe('what the database lacks, when memory has no room for it', () => {
+  const LITTLE = { ...LIMITS, recentBytesMax: 0, heldBytesMax: 0 }
+  const values = Array.from({ length: 60 }, (_, i) => `m${i}`)
+  const time = 1_700_000_000_000
+
+  /** Twenty batches of three, each with a time of its own, and entries of a consumer between them. */
+  async function pagedOut(): Promise<void> {
+    one = await SingleReplica.start(LITTLE)
+    one.databaseFault = new Error('down')
+    for (let at = 0; at < values.length; at += 3) {
+      const records = values.slice(at, at + 3).map((value) => ({
+        timestamp: time + at,
+        key: null,
+        value: new TextEncoder().encode(value),
+        headers: [],
+      }))
+      await one.replica.produce(encodeRecordBatch({ records }))
+      if (at % 9 === 0) await one.service.fetch(one.replica, request({ consumerId: 9 }))
+    }
+    expect(one.replica.materialisedOffset).toBe(0)
+    expect(one.replica.recent.read(0, 1)).toBeUndefined()
+    expect(one.replica.recent.read(59, 1)).toBeUndefined()
+  }
+
+  const readAll = async (): Promise<string[]> => {
+    const consumerId = nextRequest
+    const read: string[] = []
+    while (read.length < values.length)
+      read.push(...valuesOf(await one.service.fetch(one.replica, request({ consumerId, messagesMax: 7 }))))
+    return read
+  }
+
+  test('is read from the log, also after a restart, and written to the database from there', async () => {
+    await pagedOut()
+    expect(await readAll()).toEqual(values)
+    await one.close()
+    await one.open(LITTLE)
+    expect(one.replica.materialisedOffset).toBe(0)
+    expect(await readAll()).toEqual(values)
+    one.databaseFault = undefined
+    await eventually(() => expect(one.replica.materialisedOffset).toBe(60))
+    expect(await one.messagesInDatabase()).toEqual(values)
+    expect(one.replica.recent.firstOffset).toBeUndefined()
+    expect(await readAll()).toEqual(values)
+  })
+
+  test('is found by its time', async () => {
+    await pagedOut()
+    const at = (ms: number) =>
+      one.service.seek(one.replica, {
+        consumerId: 1,
+        requestId: requestId(nextRequest++),
+        target: { kind: 'time', ms },
+      })
+    expect(await at(0)).toBe(0)
+    expect(await at(time + 3)).toBe(3)
+    expect(await at(time + 4)).toBe(6)
+    expect(await at(time + 57)).toBe(57)
+    expect(await at(time + 58)).toBe(60)
+  })
+
+  test('is read from the database when the log is freed while it is looked up there', async () => {
+    await pagedOut()
+    const reader = new PartitionReader({
+      readBatches: async (...question) => {
+        expect(one.replica.materialisedOffset).toBe(60)
+        return one.store.readBatches(one.database, ...question)
+      },
+      offsetAtTime: (...question) => one.store.offsetAtTime(one.database, ...question),
+    })
+    const { replica } = one
+    const paged = replica.recent.pagedOut(0, 1)!
+    one.databaseFault = undefined
+    await eventually(() => expect(replica.materialisedOffset).toBe(60))
+    one.freeLog()
+    await expect(replica.withBytes(paged)).rejects.toThrow(WalRangeError)
+    replica.recent.pagedOut = () => paged
+    const range = await reader.load(replica, 0, { messagesMax: 60, bytesMax: 1_000_000 })
+    expect(range).toMatchObject({ from: 0, to: 60 })
+    replica.recent.atTime = () => paged[0]
+    expect(await reader.offsetAtTime(replica, time + 4)).toBe(6)
   })
 })
 

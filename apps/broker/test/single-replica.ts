@@ -7,7 +7,14 @@ import { SeededRandom } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
 import { FEATURES, type PartitionInfo } from '@sluice/metadata'
 import { type PartitionDelta, RecentBudget } from '@sluice/partition'
-import { type Database, ensureDatabase, migrate, openDatabase, PartitionStore } from '@sluice/persistence'
+import {
+  type Database,
+  ensureDatabase,
+  type LoadBatches,
+  migrate,
+  openDatabase,
+  PartitionStore,
+} from '@sluice/persistence'
 import { type NodeId, openWal, type RaftGroupId, RaftHost, type Wal } from '@sluice/raft'
 import { pino } from 'pino'
 import { DatabaseSnapshots } from '../src/database-snapshots.js'
@@ -32,11 +39,13 @@ const INFO: PartitionInfo = {
 /** Of the replica, the recent batches in bytes. */
 interface Limits extends Omit<ReplicaLimits, 'recent'> {
   readonly recentBytesMax: number
+  readonly heldBytesMax: number
 }
 
 export const LIMITS: Limits = {
   unmaterialisedBytesMax: 1_000_000,
   recentBytesMax: 1_000_000,
+  heldBytesMax: 1_000_000,
   featureLevel: () => FEATURES.max,
 }
 
@@ -76,6 +85,8 @@ export class SingleReplica {
     this.#wal = await openWal({
       directory: this.directory,
       nodeUuid: new Uint8Array(16).fill(7),
+      // What is read back comes from the disk.
+      cacheBytesMax: 0,
       onFatal: (error) => {
         throw error
       },
@@ -91,7 +102,7 @@ export class SingleReplica {
       },
     })
     this.materialiser = new Materialiser({
-      store: { materialise: (deltas) => this.#materialise(deltas) },
+      store: { materialise: (deltas, load) => this.#materialise(deltas, load) },
       logger: pino({ level: 'silent' }),
       onStale: (replica) => this.stale.push(replica),
     })
@@ -106,7 +117,10 @@ export class SingleReplica {
     this.replica = new PartitionReplica({
       info: INFO,
       snapshot,
-      limits: { ...limits, recent: new RecentBudget(limits.recentBytesMax) },
+      limits: {
+        ...limits,
+        recent: new RecentBudget({ bytesMax: limits.recentBytesMax, heldBytesMax: limits.heldBytesMax }),
+      },
       owner: this.materialiser,
       snapshots: new DatabaseSnapshots(this.database, this.store, () => false),
     })
@@ -151,6 +165,11 @@ export class SingleReplica {
       .execute()
   }
 
+  /** Frees the log of what the database has. */
+  freeLog(): void {
+    this.#host.compact(this.replica.group, this.replica.materialisedIndex)
+  }
+
   async messagesInDatabase(): Promise<string[]> {
     const batches = await this.database
       .selectFrom('messages' as never)
@@ -159,9 +178,9 @@ export class SingleReplica {
     return (batches as { value: string }[]).map((row) => row.value)
   }
 
-  async #materialise(deltas: readonly PartitionDelta[]): Promise<void> {
+  async #materialise(deltas: readonly PartitionDelta[], load: LoadBatches): Promise<void> {
     if (this.databaseFault !== undefined) throw this.databaseFault
-    await this.store.materialise(this.database, deltas)
+    await this.store.materialise(this.database, deltas, load)
   }
 }
 

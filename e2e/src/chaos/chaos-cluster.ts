@@ -109,6 +109,10 @@ export class ChaosCluster {
         BROKER_RETENTION_CHECK_MS: String(RETENTION_CHECK_MS),
         // Small ones, so that short runs fill, change and free them.
         BROKER_LOG_SEGMENT_BYTES: String(1024 * 1024),
+        // Little memory, so that messages come from the log and from databases as well, in every run.
+        BROKER_LOG_CACHE_BYTES: String(1024 * 1024),
+        BROKER_RECENT_BYTES: '16384',
+        BROKER_UNMATERIALISED_MEMORY_BYTES: '16384',
         ...(options.isBare === true ? {} : { NODE_OPTIONS: `--import=${PRELOAD.href}` }),
         CHAOS_DIRECTORY: directory,
         CHAOS_LINKS: links.table,

@@ -184,13 +184,13 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: 'apps/broker/dist/materialiser.js',
-        find: `await this.#store.materialise(shares.map((share) => share.delta));
+        find: `await this.#materialise(shares);
                 if (`,
-        replace: `await this.#store.materialise(shares.map((share) => share.delta)).catch(() => undefined);
+        replace: `await this.#materialise(shares).catch(() => undefined);
                 if (`,
       },
     ],
-    faults: ['postgres-kill', 'postgres-stop'],
+    faults: ['postgres-stop-all', 'kill-all'],
     caughtBy: [...LOSSES, ...STUCK],
   },
   {

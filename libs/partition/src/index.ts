@@ -17,11 +17,14 @@ export { checkEntryLevel, COMPACT_CURSORS_LEVEL } from './entry-level.js'
 export { type BatchIdentity } from './producer-sequence.js'
 export { type AppendPlan, type EarlierGrant, LeaderProjection } from './projection.js'
 export { RecentBatches, RecentBudget } from './recent-batches.js'
+export { resident } from './rows.js'
 export type {
+  AppliedBatch,
   CursorGrant,
   CursorRow,
   PartitionDelta,
   PartitionSnapshot,
+  ResidentBatch,
   SequenceRow,
   StoredBatch,
   StoredRuns,

@@ -54,6 +54,20 @@ export interface StoredBatch {
   readonly bytes: Uint8Array
 }
 
+/** A batch that is applied, whether the database has it or not. */
+export interface AppliedBatch extends Omit<StoredBatch, 'bytes'> {
+  readonly sizeBytes: number
+  /** Absent once the memory was needed: then they are in the log, at `index`, until the database has them. */
+  bytes: Uint8Array | undefined
+}
+
+/** One whose bytes are in memory at this moment; who keeps it asks again. */
+export type ResidentBatch = AppliedBatch & StoredBatch
+
+export function resident(batch: StoredBatch): ResidentBatch {
+  return { ...batch, sizeBytes: batch.bytes.length }
+}
+
 /** What a range of applied entries changed in one partition, to be written in one transaction. */
 export interface PartitionDelta {
   readonly groupId: number
@@ -67,7 +81,7 @@ export interface PartitionDelta {
   readonly logStart: number
   /** It takes no messages any more. */
   readonly isClosed?: boolean
-  readonly batches: readonly StoredBatch[]
+  readonly batches: readonly AppliedBatch[]
   readonly cursors: readonly CursorRow[]
   readonly sequences: readonly SequenceRow[]
   readonly expiredSequences: readonly bigint[]

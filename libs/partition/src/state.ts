@@ -5,13 +5,20 @@ import type { CursorOperation } from './cursor-operation.js'
 import { type CursorOutcome, moveCursor, type Unread, unreadOf } from './cursor.js'
 import { DuplicateWindow, type KnownRun } from './duplicate-window.js'
 import { advanceSequence } from './producer-sequence.js'
-import type { CursorRow, PartitionDelta, PartitionSnapshot, SequenceRow, StoredBatch } from './rows.js'
+import type {
+  AppliedBatch,
+  CursorRow,
+  PartitionDelta,
+  PartitionSnapshot,
+  ResidentBatch,
+  SequenceRow,
+} from './rows.js'
 
 /** How many producers one partition remembers; past it the one that was silent longest is forgotten. */
 const REMEMBERED_PRODUCERS_MAX = 1000
 
 export type Applied =
-  | { readonly kind: 'appended'; readonly batch: StoredBatch }
+  | { readonly kind: 'appended'; readonly batch: ResidentBatch }
   | { readonly kind: 'cursors'; readonly outcomes: readonly MoveOutcome[] }
   | { readonly kind: 'trimmed'; readonly logStart: number }
   | { readonly kind: 'voided' }
@@ -36,7 +43,7 @@ export class PartitionState {
 
   // What changed since the last drain.
   #drainedIndex: number
-  #batches: StoredBatch[] = []
+  #batches: AppliedBatch[] = []
   #batchBytes = 0
   readonly #movedCursors = new Set<number>()
   readonly #movedSequences = new Set<bigint>()
@@ -183,7 +190,7 @@ export class PartitionState {
     this.#appliedTerm = term
   }
 
-  #append(index: number, term: number, bytes: Uint8Array): StoredBatch {
+  #append(index: number, term: number, bytes: Uint8Array): ResidentBatch {
     const header = readBatchHeader(bytes)
     invariant(!this.#isClosed, `batch at index ${index} comes after the partition was closed`)
     // The leader computed the offset from the very log that leads up to this entry.
@@ -191,12 +198,13 @@ export class PartitionState {
       header.baseOffset === this.#nextOffset,
       `batch at index ${index} starts at ${header.baseOffset}, the partition continues at ${this.#nextOffset}`,
     )
-    const batch: StoredBatch = {
+    const batch: ResidentBatch = {
       baseOffset: header.baseOffset,
       lastOffset: header.baseOffset + header.recordCount - 1,
       term,
       index,
       maxTimestamp: header.maxTimestamp,
+      sizeBytes: bytes.length,
       bytes,
     }
     this.#nextOffset = batch.lastOffset + 1

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { encodeRecordBatch, readBatchHeader, stampBatch, toOffset } from '@sluice/domain'
 import {
+  type AppliedBatch,
   batchOf,
   type CursorOperation,
   decodePartitionCommand,
@@ -11,6 +12,7 @@ import {
   PartitionState,
   RecentBatches,
   RecentBudget,
+  resident,
 } from '@sluice/partition'
 import fc from 'fast-check'
 
@@ -448,17 +450,19 @@ test('deltas add up: draining at any points gives the same rows as draining once
 })
 
 describe('recent batches', () => {
-  const stored = (base: number, count: number) => ({
-    baseOffset: base,
-    lastOffset: base + count - 1,
-    term: 1,
-    index: base + 1,
-    maxTimestamp: 0,
-    bytes: batch({ base, count }),
-  })
+  const UNBOUNDED = Number.MAX_SAFE_INTEGER
+  const stored = (base: number, count: number) =>
+    resident({
+      baseOffset: base,
+      lastOffset: base + count - 1,
+      term: 1,
+      index: base + 1,
+      maxTimestamp: 0,
+      bytes: batch({ base, count }),
+    })
 
   test('answer from the batch that holds the offset, within the bound, at least one', () => {
-    const recent = new RecentBatches(new RecentBudget(1e6))
+    const recent = new RecentBatches(new RecentBudget({ bytesMax: 1e6, heldBytesMax: UNBOUNDED }))
     for (const base of [10, 13, 16]) recent.add(stored(base, 3))
     expect(recent.read(9, 1e6)).toBeUndefined()
     expect(recent.read(14, 1)?.map((b) => b.baseOffset)).toEqual([13])
@@ -468,7 +472,7 @@ describe('recent batches', () => {
   })
 
   test('let go of deleted ones, also of those that the database does not have', () => {
-    const budget = new RecentBudget(1e6)
+    const budget = new RecentBudget({ bytesMax: 1e6, heldBytesMax: UNBOUNDED })
     const recent = new RecentBatches(budget)
     for (const base of [0, 3, 6]) recent.add(stored(base, 3))
     recent.trim(4)
@@ -480,7 +484,7 @@ describe('recent batches', () => {
   })
 
   test('go when room is needed, the oldest first, but never what the database does not have', () => {
-    const budget = new RecentBudget(0)
+    const budget = new RecentBudget({ bytesMax: 0, heldBytesMax: UNBOUNDED })
     const recent = new RecentBatches(budget)
     for (let base = 0; base < 300; base += 3) recent.add(stored(base, 3))
     budget.enforce()
@@ -497,10 +501,62 @@ describe('recent batches', () => {
     expect(recent.read(300, 1)).toHaveLength(1)
   })
 
+  test('of which the database lacks too much leave memory, and nothing else: who needs them reads the log', () => {
+    const size = 100
+    const sized = (base: number) => resident({ ...stored(base, 3), bytes: new Uint8Array(size) })
+    const budget = new RecentBudget({ bytesMax: 0, heldBytesMax: 10 * size })
+    const [one, other] = [new RecentBatches(budget), new RecentBatches(budget)]
+    const added = Array.from({ length: 20 }, (_, i) => sized(i * 3))
+    const batches: readonly AppliedBatch[] = added
+    for (const batch of added) one.add(batch)
+    other.add(sized(0))
+    budget.enforce()
+    expect(budget.usedBytes).toBe(10 * size)
+    // They take turns: ten of twenty, and the only one of the other.
+    expect(other.read(0, 1)).toBeUndefined()
+    expect(batches.filter(({ bytes }) => bytes === undefined)).toEqual(batches.slice(0, 10))
+    expect(one.firstOffset).toBe(0)
+    expect(one.read(29, 1)).toBeUndefined()
+    expect(one.pagedOut(4, 1)).toEqual([batches[1]])
+    expect(one.pagedOut(4, 3 * size)).toEqual(batches.slice(1, 4))
+    expect(one.pagedOut(25, 1e6)).toEqual(batches.slice(8, 10))
+    expect(one.pagedOut(30, 1e6)).toBeUndefined()
+    expect(one.read(30, 1e6)).toHaveLength(10)
+    one.release(15)
+    expect(one.firstOffset).toBe(15)
+    expect(budget.usedBytes).toBe(10 * size)
+    one.release(36)
+    budget.enforce()
+    expect(one.firstOffset).toBe(36)
+    expect(budget.usedBytes).toBe(8 * size)
+    one.trim(45)
+    expect(batches[14]!.bytes).toBeUndefined()
+    expect(batches[15]!.bytes).toBeDefined()
+    one.close()
+    other.close()
+    expect(budget.usedBytes).toBe(0)
+  })
+
+  test('are found by time wherever their bytes are', () => {
+    const budget = new RecentBudget({ bytesMax: 0, heldBytesMax: 0 })
+    const recent = new RecentBatches(budget)
+    for (const [base, maxTimestamp] of [
+      [0, 5],
+      [3, 4],
+      [6, 9],
+    ] as const)
+      recent.add({ ...stored(base, 3), maxTimestamp })
+    budget.enforce()
+    expect(recent.atTime(4, 0)?.baseOffset).toBe(0)
+    expect(recent.atTime(4, 3)?.baseOffset).toBe(3)
+    expect(recent.atTime(6, 0)?.baseOffset).toBe(6)
+    expect(recent.atTime(10, 0)).toBeUndefined()
+  })
+
   test('of many partitions share one bound; one that has to keep its own does not keep the others from going', () => {
     const size = 100
-    const sized = (base: number) => ({ ...stored(base, 3), bytes: new Uint8Array(size) })
-    const budget = new RecentBudget(10 * size)
+    const sized = (base: number) => resident({ ...stored(base, 3), bytes: new Uint8Array(size) })
+    const budget = new RecentBudget({ bytesMax: 10 * size, heldBytesMax: UNBOUNDED })
     const all = Array.from({ length: 20 }, () => new RecentBatches(budget))
     for (let round = 0; round < 200; round++) {
       for (const [i, recent] of all.entries()) {

@@ -29,15 +29,9 @@ export class BatchRows {
   readonly #valueStarts: number[] = []
   readonly #valueLengths: number[] = []
   readonly #slice: number
-  #sizeBytes = 0
 
   constructor(slice: number) {
     this.#slice = slice
-  }
-
-  /** Of the batches so far. */
-  get sizeBytes(): number {
-    return this.#sizeBytes
   }
 
   /** @param upTo of this batch and all before it in its partition */
@@ -61,7 +55,6 @@ export class BatchRows {
       this.#valueLengths.push(positions.valueLengths[i]!)
     }
     this.#sliceEnds.push(this.#keyStarts.length)
-    this.#sizeBytes += batch.bytes.length
   }
 
   insert(): RawBuilder<unknown> {

@@ -1,7 +1,7 @@
 import { invariant } from '@sluice/foundation'
-import type { PartitionDelta } from '@sluice/partition'
+import type { AppliedBatch, PartitionDelta, StoredBatch } from '@sluice/partition'
 import { sql, type Transaction } from 'kysely'
-import { BatchRows } from './batch-rows.js'
+import { BatchRows, type RunningTotals } from './batch-rows.js'
 import { newestSlice } from './batch-slices.js'
 import type { Tables } from './tables.js'
 
@@ -40,10 +40,36 @@ interface Totals {
   readonly slice: number | null
 }
 
-/** @throws StaleDeltaError the transaction is to be rolled back */
+/** The same batches of one partition with their bytes, wherever these are. */
+export type LoadBatches = (
+  groupId: number,
+  batches: readonly AppliedBatch[],
+) => Promise<readonly StoredBatch[]>
+
+/** A batch of an INSERT, whose bytes may not be here yet. */
+interface PlannedRow {
+  readonly groupId: number
+  readonly batch: AppliedBatch
+  readonly upTo: RunningTotals
+}
+
+/** For batches that are all in memory. */
+export const inMemory: LoadBatches = (_groupId, batches) =>
+  Promise.resolve(
+    batches.map((batch) => {
+      invariant(batch.bytes !== undefined, `the batch at offset ${batch.baseOffset} is in memory`)
+      return { ...batch, bytes: batch.bytes }
+    }),
+  )
+
+/**
+ * @param load is asked for one INSERT at a time, so that no more than that is in memory
+ * @throws StaleDeltaError the transaction is to be rolled back
+ */
 export async function writeDeltas(
   transaction: Transaction<Tables>,
   deltas: readonly PartitionDelta[],
+  load: LoadBatches = inMemory,
 ): Promise<void> {
   const stored = await lockStates(transaction, deltas)
   const fresh = deltas.filter((delta) => !isStored(delta, stored.get(delta.groupId)))
@@ -57,7 +83,7 @@ export async function writeDeltas(
     await sql`UPDATE partition_state SET closed = true WHERE group_id = ANY(${closed}::integer[])`.execute(
       transaction,
     )
-  for (const rows of inserts) await rows.insert().execute(transaction)
+  for (const rows of inserts) await (await loadRows(rows, slice, load)).insert().execute(transaction)
   await writeRanges(transaction, fresh, stored, slice)
   await writeCursors(transaction, fresh)
   await writeSequences(transaction, fresh)
@@ -87,34 +113,59 @@ function isStored(delta: PartitionDelta, stored: StoredState | undefined): boole
   return false
 }
 
-/** The rows to insert, and the totals of every partition after them. */
+/** What each INSERT takes, and the totals of every partition after them. */
 function gatherBatches(
   deltas: readonly PartitionDelta[],
   stored: ReadonlyMap<number, StoredState>,
   slice: number,
-): { readonly inserts: readonly BatchRows[]; readonly totals: ReadonlyMap<number, Totals> } {
-  const inserts: BatchRows[] = []
+): { readonly inserts: readonly PlannedRow[][]; readonly totals: ReadonlyMap<number, Totals> } {
+  const inserts: PlannedRow[][] = []
   const totals = new Map<number, Totals>()
-  let rows: BatchRows | undefined
+  let insertBytes = 0
   for (const delta of deltas) {
-    let latestTimestamp = stored.get(delta.groupId)?.latest_timestamp ?? null
-    let endBytes = stored.get(delta.groupId)?.end_bytes ?? 0
+    const { groupId } = delta
+    let latestTimestamp = stored.get(groupId)?.latest_timestamp ?? null
+    let endBytes = stored.get(groupId)?.end_bytes ?? 0
     for (const batch of delta.batches) {
       latestTimestamp = Math.max(latestTimestamp ?? batch.maxTimestamp, batch.maxTimestamp)
-      endBytes += batch.bytes.length
-      if (rows === undefined || rows.sizeBytes + batch.bytes.length > INSERT_BYTES_MAX) {
-        rows = new BatchRows(slice)
-        inserts.push(rows)
+      endBytes += batch.sizeBytes
+      const row = { groupId, batch, upTo: { latestTimestamp, endBytes } }
+      const rows = inserts.at(-1)
+      if (rows === undefined || insertBytes + batch.sizeBytes > INSERT_BYTES_MAX) {
+        inserts.push([row])
+        insertBytes = batch.sizeBytes
+      } else {
+        rows.push(row)
+        insertBytes += batch.sizeBytes
       }
-      rows.add(delta.groupId, batch, { latestTimestamp, endBytes })
     }
-    totals.set(delta.groupId, {
+    totals.set(groupId, {
       latestTimestamp,
       endBytes,
-      slice: delta.batches.length > 0 ? slice : (stored.get(delta.groupId)?.slice ?? null),
+      slice: delta.batches.length > 0 ? slice : (stored.get(groupId)?.slice ?? null),
     })
   }
   return { inserts, totals }
+}
+
+async function loadRows(
+  planned: readonly PlannedRow[],
+  slice: number,
+  load: LoadBatches,
+): Promise<BatchRows> {
+  const rows = new BatchRows(slice)
+  for (let at = 0; at < planned.length;) {
+    const { groupId } = planned[at]!
+    let end = at + 1
+    while (planned[end]?.groupId === groupId) end++
+    const batches = await load(
+      groupId,
+      planned.slice(at, end).map(({ batch }) => batch),
+    )
+    invariant(batches.length === end - at, 'every batch is loaded')
+    for (const batch of batches) rows.add(groupId, batch, planned[at++]!.upTo)
+  }
+  return rows
 }
 
 async function writeStates(

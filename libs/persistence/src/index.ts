@@ -8,7 +8,7 @@ export {
   ensureDatabase,
   openDatabase,
 } from './database.js'
-export { StaleDeltaError } from './delta-writer.js'
+export { type LoadBatches, StaleDeltaError } from './delta-writer.js'
 export {
   type MetadataDelta,
   MetadataLostError,

@@ -1,5 +1,5 @@
 import { invariant } from '@sluice/foundation'
-import type { PartitionDelta, PartitionSnapshot, StoredBatch } from '@sluice/partition'
+import { type PartitionDelta, type PartitionSnapshot, resident, type StoredBatch } from '@sluice/partition'
 import { sql, type Transaction } from 'kysely'
 import type { Database } from './database.js'
 import { sliceAt } from './batch-slices.js'
@@ -125,7 +125,7 @@ export class PartitionSnapshots {
             appliedIndex: index,
             appliedTerm: term,
             nextOffset: last.lastOffset + 1,
-            batches: some,
+            batches: some.map(resident),
           },
         ])
         previousIndex = index
@@ -213,7 +213,7 @@ function deltaOf(
     appliedIndex,
     appliedTerm,
     nextOffset,
-    batches,
+    batches: batches.map(resident),
     cursors,
     sequences,
   }

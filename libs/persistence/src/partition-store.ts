@@ -9,7 +9,7 @@ import type {
 import { type RawBuilder, sql, type SqlBool } from 'kysely'
 import type { Database } from './database.js'
 import { sliceAt } from './batch-slices.js'
-import { writeDeltas } from './delta-writer.js'
+import { inMemory, type LoadBatches, writeDeltas } from './delta-writer.js'
 import { readStoredRuns } from './stored-runs.js'
 
 /** One read looks at this many batches at most, however small they are. */
@@ -105,11 +105,16 @@ export class PartitionStore {
   /**
    * Writes what was applied, all of it or nothing, in one transaction; at most one delta per partition.
    * A delta that is stored already counts as written, so that a call whose answer was lost can be repeated.
-   * @throws StaleDeltaError a partition is not at the index that its delta continues from
+   * @param load brings the bytes of batches that are not in memory
+   * @throws StaleDeltaError a partition is not at the index that its delta continues from; what `load` throws
    */
-  async materialise(db: Database, deltas: readonly PartitionDelta[]): Promise<void> {
+  async materialise(
+    db: Database,
+    deltas: readonly PartitionDelta[],
+    load: LoadBatches = inMemory,
+  ): Promise<void> {
     if (deltas.length === 0) return
-    await db.transaction().execute((transaction) => writeDeltas(transaction, deltas))
+    await db.transaction().execute((transaction) => writeDeltas(transaction, deltas, load))
   }
 
   /**

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { BatchRanges, BatchSlices, PartitionStore, retentionStart } from '@sluice/persistence'
-import type { StoredBatch } from '@sluice/partition'
+import type { ResidentBatch } from '@sluice/partition'
 import { sql } from 'kysely'
 import { batchAt, delta, record } from './delta.js'
 import { createTestDatabase, type TestDatabase } from './test-database.js'
@@ -8,7 +8,7 @@ import { createTestDatabase, type TestDatabase } from './test-database.js'
 const store = new PartitionStore()
 const ranges = new BatchRanges()
 let database: TestDatabase
-let batches: StoredBatch[]
+let batches: ResidentBatch[]
 
 beforeEach(async () => {
   database = await createTestDatabase()

@@ -1,5 +1,5 @@
 import { encodeRecordBatch, readBatchHeader, type RecordData, stampBatch, toOffset } from '@sluice/domain'
-import type { PartitionDelta, StoredBatch } from '@sluice/partition'
+import type { PartitionDelta, ResidentBatch } from '@sluice/partition'
 
 export const BASE_TIME = 1_700_000_000_000
 
@@ -9,11 +9,12 @@ export function record(value: string | Uint8Array | null, more: Partial<RecordDa
 }
 
 /** A batch as a partition hands it on. */
-export function batchAt(baseOffset: number, records: readonly RecordData[], index = 1): StoredBatch {
+export function batchAt(baseOffset: number, records: readonly RecordData[], index = 1): ResidentBatch {
   const bytes = encodeRecordBatch({ records })
   stampBatch(bytes, toOffset(baseOffset), 1)
   const { maxTimestamp } = readBatchHeader(bytes)
-  return { baseOffset, lastOffset: baseOffset + records.length - 1, term: 1, index, maxTimestamp, bytes }
+  const lastOffset = baseOffset + records.length - 1
+  return { baseOffset, lastOffset, term: 1, index, maxTimestamp, sizeBytes: bytes.length, bytes }
 }
 
 export function delta(change: Partial<PartitionDelta> = {}): PartitionDelta {

@@ -135,6 +135,40 @@ describe('materialising', () => {
     expect(await counts()).toEqual({ batches: 1, states: 1, cursors: 0 })
   })
 
+  test('bytes that are not in memory are loaded, no more of them at once than one INSERT takes', async () => {
+    const value = new Uint8Array(1024 * 1024)
+    const batches = Array.from({ length: 20 }, (_, i) => batchAt(i, [record(value)], i + 1))
+    const paged = batches.map((batch, i) => (i % 2 === 0 ? { ...batch, bytes: undefined } : batch))
+    const loads: number[][] = []
+    const other = batchAt(0, [record('other')])
+    await store.materialise(
+      database.db,
+      [
+        delta({ batches: paged, appliedIndex: 20 }),
+        delta({ groupId: 3, batches: [{ ...other, bytes: undefined }] }),
+      ],
+      (groupId, asked) => {
+        loads.push(asked.map(({ index }) => index))
+        return Promise.resolve(groupId === 3 ? [other] : asked.map(({ index }) => batches[index - 1]!))
+      },
+    )
+    expect(loads.map(({ length }) => length)).toEqual([15, 5, 1])
+    expect(loads.slice(0, 2).flat()).toEqual(batches.map(({ index }) => index))
+    const stored = await store.readBatches(database.db, 2, 0, Number.MAX_SAFE_INTEGER)
+    expect(Buffer.concat(stored).equals(Buffer.concat(batches.map(({ bytes }) => bytes)))).toBe(true)
+    expect(await store.readBatches(database.db, 3, 0, 1)).toHaveLength(1)
+  })
+
+  test('a load that fails leaves nothing of the transaction', async () => {
+    const broken = { ...batchAt(0, [record('a')]), bytes: undefined }
+    const failure = new Error('the log cannot be read')
+    await expect(
+      store.materialise(database.db, [delta({ batches: [broken] })], () => Promise.reject(failure)),
+    ).rejects.toBe(failure)
+    await expect(store.materialise(database.db, [delta({ batches: [broken] })])).rejects.toThrow('in memory')
+    expect(await counts()).toEqual({ batches: 0, states: 0, cursors: 0 })
+  })
+
   test('a first delta must begin at the beginning', async () => {
     await expect(materialise(delta({ previousIndex: 1 }))).rejects.toThrow(StaleDeltaError)
     expect(await counts()).toEqual({ batches: 0, states: 0, cursors: 0 })

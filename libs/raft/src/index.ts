@@ -37,7 +37,13 @@ export { openSnapshotStore, type SnapshotStore } from './snapshot/snapshot-store
 export { SnapshotTransferError } from './snapshot/transfer-error.js'
 export { type GroupStorage, type LogStore, type LogWrite } from './storage/log-store.js'
 export { VolatileStore } from './storage/volatile-store.js'
-export { WalCorruptError, WalDiskFullError, WalForeignError, WalVersionError } from './wal/errors.js'
+export {
+  WalCorruptError,
+  WalDiskFullError,
+  WalForeignError,
+  WalRangeError,
+  WalVersionError,
+} from './wal/errors.js'
 export { type OpenedLog, openOrReplaceWal } from './wal/open-or-replace.js'
 export { openWal, type Wal } from './wal/wal.js'
 export { type WalOptions } from './wal/wal-options.js'

@@ -6,7 +6,7 @@ import { newestSlice } from './batch-slices.js'
 import type { Tables } from './tables.js'
 
 /** One INSERT carries this many bytes of batches at most, one batch at least. */
-const INSERT_BYTES_MAX = 16 * 1024 * 1024
+const INSERT_BYTES_MAX = 4 * 1024 * 1024
 
 /** A partition is not where its delta continues from: another writer was there, or a delta is missing. */
 export class StaleDeltaError extends Error {

@@ -33,16 +33,16 @@ export class RecentBudget {
   enforce(): void {
     for (const owner of this.#givers) {
       if (this.#usedBytes <= this.#bytesMax) return
+      // Behind all others, which is where this loop comes to it again.
       this.#givers.delete(owner)
       owner.dropOldest()
-      // Behind all others, which is where this loop comes to it again.
-      if (owner.canDrop) this.#givers.add(owner)
+      this.changed(owner)
     }
     for (const owner of this.#holders) {
       if (this.#usedBytes <= this.#heldBytesMax) return
       this.#holders.delete(owner)
       owner.pageOutOldest()
-      if (owner.holds) this.#holders.add(owner)
+      this.changed(owner)
     }
   }
 

@@ -537,6 +537,72 @@ describe('recent batches', () => {
     expect(budget.usedBytes).toBe(0)
   })
 
+  test('keep to both bounds whatever happens to them, and hold what nobody else has', () => {
+    const SIZE = 10
+    const step = fc.record({
+      owner: fc.nat({ max: 2 }),
+      kind: fc.constantFrom('add', 'release', 'trim', 'enforce', 'replace'),
+      part: fc.double({ min: 0, max: 1, noNaN: true }),
+    })
+    fc.assert(
+      fc.property(
+        fc.array(step, { maxLength: 40, size: 'max' }),
+        fc.nat({ max: 6 }),
+        fc.nat({ max: 12 }),
+        (steps, recent, held) => {
+          const bounds = { bytesMax: recent * SIZE, heldBytesMax: held * SIZE }
+          const budget = new RecentBudget(bounds)
+          const owners = [0, 1, 2].map(() => ({
+            recent: new RecentBatches(budget),
+            all: [] as AppliedBatch[],
+            stored: 0,
+            start: 0,
+          }))
+          for (const { owner: at, kind, part } of steps) {
+            const owner = owners[at]!
+            const end = owner.all.length
+            if (kind === 'add')
+              for (let offset = end; offset <= end + Math.floor(part * 8); offset++) {
+                const batch = resident({ ...stored(offset, 1), bytes: new Uint8Array(SIZE) })
+                owner.recent.add(batch)
+                owner.all.push(batch)
+              }
+            else if (kind === 'release') {
+              owner.stored += Math.floor(part * (end - owner.stored + 1))
+              owner.stored = Math.min(owner.stored, end)
+              owner.recent.release(owner.stored)
+            } else if (kind === 'trim') {
+              owner.start += Math.floor((part * (end - owner.start)) / 3)
+              owner.recent.trim(owner.start)
+            } else if (kind === 'replace') {
+              owner.recent.close()
+              owner.recent = new RecentBatches(budget)
+              owner.stored = owner.start = end
+            }
+            budget.enforce()
+            let inMemory = 0
+            for (const { recent: some, all, stored: inDatabase, start } of owners)
+              for (let offset = start; offset < all.length; offset++) {
+                const here = some.read(offset, 1)
+                const paged = some.pagedOut(offset, 1)
+                if (here !== undefined) inMemory++
+                expect(here ?? paged ?? (offset < inDatabase ? [all[offset]] : undefined)).toEqual([
+                  all[offset],
+                ])
+                expect(here === undefined || paged === undefined).toBe(true)
+              }
+            expect(budget.usedBytes).toBe(inMemory * SIZE)
+            const isPinned = owners.every(({ recent: some }) => !some.canDrop)
+            expect(budget.usedBytes).toBeLessThanOrEqual(
+              isPinned ? Math.max(recent, held) * SIZE : bounds.bytesMax,
+            )
+          }
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+
   test('are found by time wherever their bytes are', () => {
     const budget = new RecentBudget({ bytesMax: 0, heldBytesMax: 0 })
     const recent = new RecentBatches(budget)

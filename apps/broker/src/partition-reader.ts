@@ -64,7 +64,7 @@ export class PartitionReader {
     bounds: FetchBounds,
   ): Promise<MessageRange | undefined> {
     const batches =
-      (await readLogged(replica, from, bounds.bytesMax)) ??
+      (await readLogged(replica, from, bounds)) ??
       (await this.#store.readBatches(replica.info.groupId, from, bounds.bytesMax))
     if (replica.logStart > from) return undefined
     const first = batches[0]
@@ -108,8 +108,9 @@ export class PartitionReader {
     const [batch] = await replica.withBytes([held]).catch(onFreed)
     // The database has got it since.
     if (batch === undefined) return this.offsetAtTime(replica, ms)
-    for (const record of decodeRecords(batch.bytes)) if (record.timestamp >= ms) return record.offset
-    throw new Error('a batch has a message of its largest timestamp')
+    const first = decodeRecords(batch.bytes).find(({ timestamp }) => timestamp >= ms)
+    invariant(first !== undefined, 'a batch has a message of its largest timestamp')
+    return first.offset
   }
 }
 
@@ -117,11 +118,14 @@ export class PartitionReader {
 async function readLogged(
   replica: PartitionReplica,
   from: number,
-  bytesMax: number,
+  { messagesMax, bytesMax }: FetchBounds,
 ): Promise<readonly Uint8Array[] | undefined> {
   const batches = replica.recent.pagedOut(from, bytesMax)
   if (batches === undefined) return undefined
-  const found = await replica.withBytes(batches).catch(onFreed)
+  // Who asks for one message does not wait for all that would fit.
+  const enough = batches.findIndex(({ lastOffset }) => lastOffset - from + 1 >= messagesMax)
+  const wanted = enough < 0 ? batches : batches.slice(0, enough + 1)
+  const found = await replica.withBytes(wanted).catch(onFreed)
   return found.length === 0 ? undefined : found.map(({ bytes }) => bytes)
 }
 

@@ -4,6 +4,7 @@ import { BrokerError, partitionName, type ProducerId, toProducerId, type TopicNa
 import type { Clock } from '@sluice/foundation'
 import {
   type ClusterSettings,
+  DETAILED_AUDIT_LEVEL,
   openPartitions,
   REPEATED_DELETION_LEVEL,
   type TopicInfo,
@@ -28,30 +29,49 @@ export class Administration {
     this.#topicPartitionsMax = parts.topicPartitionsMax
   }
 
-  /** @throws BrokerError TOPIC_EXISTS, NOT_ENOUGH_BROKERS, PARTITION_LIMIT */
+  /**
+   * Repeated when an answer is lost, where the audit trail can tell whose the topic is that there is then.
+   * @throws BrokerError TOPIC_EXISTS, NOT_ENOUGH_BROKERS, PARTITION_LIMIT
+   */
   async createTopic(request: CreateTopicRequest, by: string): Promise<TopicInfo> {
     const { topic, topicField, partitions, replicationFactor, change } = request
     if (partitions > this.#topicPartitionsMax)
       throw new BrokerError('PARTITION_LIMIT', `a topic has at most ${this.#topicPartitionsMax} partitions`, {
         field: 'partitions',
       })
-    await spelt(topicField, () =>
-      this.#metadata.propose(
-        {
-          kind: 'create-topic',
-          at: this.#clock.now(),
-          topic,
-          partitions,
-          ...(replicationFactor === undefined ? {} : { replicationFactor }),
-          ...change,
-          by,
-        },
-        { timeoutMs: this.#timeoutMs },
-      ),
-    )
+    const at = this.#clock.now()
+    const repeatable = this.#metadata.state.settings.featureLevel >= DETAILED_AUDIT_LEVEL
+    const replicas = replicationFactor === undefined ? {} : { replicationFactor }
+    try {
+      await spelt(topicField, () =>
+        this.#metadata.propose(
+          { kind: 'create-topic', at, topic, partitions, ...replicas, ...change, by },
+          { timeoutMs: this.#timeoutMs, repeatable },
+        ),
+      )
+    } catch (error) {
+      const mayBeOurs = repeatable && error instanceof BrokerError && error.code === 'TOPIC_EXISTS'
+      if (!mayBeOurs || !(await this.#wasMadeBy(topic, at, by))) throw error
+    }
     const created = this.#metadata.state.topic(topic)
     if (created === undefined) throw new BrokerError('INTERNAL', 'a topic that was created is not there')
     return created
+  }
+
+  /** @throws BrokerError TIMEOUT when the audit trail has forgotten who made it, and it may have been this call */
+  async #wasMadeBy(topic: TopicName, at: number, by: string): Promise<boolean> {
+    await this.#metadata.refresh()
+    const { state } = this.#metadata
+    if (state.topic(topic)?.createdAt !== at) return false
+    const made = state
+      .auditEvents()
+      .findLast(({ kind, subject }) => kind === 'topic-created' && subject === `topic/${topic}`)
+    if (made?.at === at) return made.by === by
+    throw new BrokerError(
+      'TIMEOUT',
+      `topic ${topic} exists, and whether this call has made it cannot be told any more`,
+      { outcome: 'unknown' },
+    )
   }
 
   /** @throws BrokerError TOPIC_NOT_FOUND */

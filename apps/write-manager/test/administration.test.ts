@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { FakeBroker, FakeCluster } from '@sluice/client/testing'
 import { decodeJson, encodeJson, RpcMethod } from '@sluice/contracts'
-import { BrokerError } from '@sluice/domain'
+import { BrokerError, toTopicName } from '@sluice/domain'
 import { SeededRandom, systemClock } from '@sluice/foundation'
 import { eventually } from '@sluice/foundation/testing'
 import { FEATURES, REPEATED_DELETION_LEVEL } from '@sluice/metadata'
@@ -73,6 +73,46 @@ describe('topics and producers', () => {
     })
     const stored = await running.call('POST', '/producer/produce', { ...produce, producer_id: again })
     expect(stored.body).toMatchObject({ partition: 'A.1', offset: 0 })
+  })
+
+  test('a topic whose first answer is lost is made once, and answered as made', async () => {
+    const { metadata } = running.cluster
+    let proposals = 0
+    running.cluster.script = async (call, carryOut) => {
+      const answer = await carryOut()
+      if (call.method !== RpcMethod.META_PROPOSE || ++proposals > 1) return answer
+      throw new BrokerError('NOT_LEADER', 'leadership was lost', { outcome: 'unknown' })
+    }
+    const created = await running.call('POST', '/topics', { name: 'A', partitions: 2 })
+    expect(created).toMatchObject({ status: 200, body: { topic: 'A', partitions: ['A.1', 'A.2'] } })
+    expect(proposals).toBe(2)
+    expect(metadata.state.topics()).toHaveLength(1)
+    expect((await running.call('POST', '/topics', { name: 'A' })).body).toMatchObject({
+      code: 'TOPIC_EXISTS',
+    })
+  })
+
+  test.each([
+    ['somebody else, earlier', -1, 'request x', 'TOPIC_EXISTS'],
+    ['somebody else, in the same millisecond', 0, 'request x', 'TOPIC_EXISTS'],
+    ['who cannot be told any more', 0, undefined, 'TIMEOUT'],
+  ])('a topic that is there at the second try was made by %s', async (_who, before, by, code) => {
+    const { metadata } = running.cluster
+    let proposals = 0
+    running.cluster.script = (call, carryOut) => {
+      if (call.method !== RpcMethod.META_PROPOSE || ++proposals > 1) return carryOut()
+      const { at } = decodeJson(call.payload) as { at: number }
+      const who = by === undefined ? {} : { by }
+      metadata.propose({ kind: 'create-topic', at: at + before, topic: 'A', partitions: 1, ...who })
+      // As many events as the trail keeps push the one of the topic out.
+      if (by === undefined)
+        for (let i = 0; i < 2000; i++)
+          metadata.propose({ kind: 'change-settings', at, deadAfterMs: { broker: 5000 + (i % 2) } })
+      throw new BrokerError('NOT_LEADER', 'leadership was lost', { outcome: 'unknown' })
+    }
+    const { body } = await running.call('POST', '/topics', { name: 'A', partitions: 2 })
+    expect(body).toMatchObject({ status: 'failure', code, outcome: code === 'TIMEOUT' ? 'unknown' : 'no' })
+    expect(metadata.state.partitionsOf(toTopicName('A'))).toHaveLength(1)
   })
 
   test('a deletion whose answer is lost is said again, and answered; a newer topic of the name stays', async () => {

@@ -49,6 +49,7 @@ export { type BalancePlan, isRunning, type PlannedMove, type PlanReason } from '
 export { GROWTH_KINDS, type TopicGrowth } from './topic-growth.js'
 export { isClosing, openPartitions } from './topic-partitions.js'
 export {
+  DETAILED_AUDIT_LEVEL,
   type FeatureRange,
   FEATURES,
   FIRST_FEATURES,

@@ -10,6 +10,7 @@ import { invariant } from '@sluice/foundation'
 import type { PartitionInfo } from '@sluice/metadata'
 import {
   type Applied,
+  type AppliedBatch,
   batchOf,
   checkEntryLevel,
   COMPACT_CURSORS_LEVEL,
@@ -26,7 +27,6 @@ import {
   type PartitionDelta,
   type PartitionSnapshot,
   PartitionState,
-  type AppliedBatch,
   RecentBatches,
   type RecentBudget,
   type StoredBatch,

@@ -116,9 +116,10 @@ export class RecentBatches {
     this.#budget.changed(this)
   }
 
-  /** Lets everything go. */
+  /** Lets everything go; what is on its way to the database keeps its bytes. */
   close(): void {
-    this.trim(Number.POSITIVE_INFINITY)
+    while (this.#oldest !== undefined) this.#removeOldest()
+    this.#budget.changed(this)
     this.#isClosed = true
   }
 

@@ -91,17 +91,24 @@ async function consume(running: LocalCluster, topic: string): Promise<string[]> 
 }
 
 /** As soon as it has been quiet for long enough. */
-async function plan(
-  running: LocalCluster,
-  survivors: readonly number[],
-): Promise<{ readonly id: string; readonly output: string }> {
-  let made: { readonly id: string; readonly output: string } | undefined
+function plan(running: LocalCluster, survivors: readonly number[], file?: string): Promise<Made> {
+  const ports = survivors.map((id) => brokerOf(running, id).port)
+  return planAt(running, ports, file)
+}
+
+interface Made {
+  readonly id: string
+  readonly output: string
+}
+
+async function planAt(running: LocalCluster, ports: readonly number[], file = 'plan.json'): Promise<Made> {
+  let made: Made | undefined
   let output = ''
-  const addresses = survivors.map((id) => `127.0.0.1:${brokerOf(running, id).port}`)
+  const addresses = ports.map((port) => `127.0.0.1:${port}`)
   await until(
     async () => {
       const ended = await sluice(
-        [...['recover', 'plan', '--out', 'plan.json', '--broker'], ...addresses],
+        [...['recover', 'plan', '--out', file, '--broker'], ...addresses],
         running.dataDirectory,
       )
       output = ended.output
@@ -160,8 +167,8 @@ async function nothingIsForcedOnTheHealthy(running: LocalCluster): Promise<void>
   }
 }
 
-async function applied(running: LocalCluster, id: string): Promise<void> {
-  const { code, output } = await apply(running, id)
+async function applied(running: LocalCluster, id: string, file?: string): Promise<void> {
+  const { code, output } = await apply(running, id, file)
   if (code !== 0) throw new Error(`not applied: ${output}`)
 }
 
@@ -336,4 +343,99 @@ test('three of five are lost for good: partitions with a majority are left alone
     brokers: { broker_id: number; state: string }[]
   }
   for (const { broker_id: id, state } of brokers) if (lost.includes(id)) expect(state).toBe('evicted')
+}, 240_000)
+
+test('all who made the cluster are lost for good, and those who were added later start alone: they go on with what they have', async () => {
+  const running = (cluster = await start(3))
+  for (let i = 0; i < 2; i++) {
+    const extra = await ExtraBroker.start(running)
+    extras.push(extra)
+    await running.api.must('POST', '/broker', { port: extra.port })
+  }
+  const added = extras.map(({ port }) => port)
+  const count = 10
+  await running.api.must('POST', '/topics', { topic_name: 'wide', partitions: count })
+  const producer = await running.api.registerProducer('wide')
+  const produceTo = (partition: number, message: string) =>
+    running.api.post('/producer/produce', { producer_id: producer, topic_name: 'wide', partition, message })
+  for (let partition = 1; partition <= count; partition++)
+    for (const message of ['a', 'b', 'c'])
+      expect(await produceTo(partition, `${partition}${message}`)).toMatchObject({ status: 200 })
+  await until(
+    async () => {
+      for (const port of added) {
+        const api = new Api(port)
+        const { partitions: held } = await api.must('GET', '/status').finally(() => api.close())
+        if ((held as { end: number }[]).some(({ end }) => end !== 3)) return false
+      }
+      return true
+    },
+    20_000,
+    () => 'those who were added do not have everything',
+  )
+  const { partitions } = await viewOf(brokerOf(running, 1))
+  const founders = [1, 2, 3]
+  const leftOf = (replicas: readonly number[]): number[] => replicas.filter((id) => !founders.includes(id))
+  const named = (isLeft: (left: number) => boolean): string[] =>
+    partitions.filter(({ replicas }) => isLeft(leftOf(replicas).length)).map(({ name }) => name)
+  expect(named((left) => left === 1).length).toBeGreaterThan(0)
+
+  await Promise.all(founders.map((id) => destroy(running, brokerOf(running, id))))
+  for (const extra of extras) {
+    process.kill(extra.pid, 'SIGKILL')
+    await extra.stop()
+  }
+  extras = await Promise.all(added.map((port) => ExtraBroker.start(running, port)))
+  const made = await planAt(running, added)
+  const file = JSON.parse(readFileSync(path.join(running.dataDirectory, 'plan.json'), 'utf8')) as {
+    readonly partitions: readonly { readonly name: string; readonly loss: string }[]
+    readonly gone: readonly { readonly name: string }[]
+  }
+  expect(file.partitions.map(({ name }) => name)).toEqual(named((left) => left === 1))
+  for (const { loss } of file.partitions) expect(loss).toMatch(/^offsets 0 to 2 are kept/)
+  expect(file.gone.map(({ name }) => name)).toEqual(named((left) => left === 0))
+  await applied(running, made.id)
+  await Promise.all(
+    partitions.map(async ({ name, replicas }) => {
+      const partition = Number(name.split('.')[1])
+      const answer = await produceTo(partition, `${partition}d`)
+      if (leftOf(replicas).length > 0) expect(answer).toMatchObject({ status: 200, body: { offset: 3 } })
+      else expect(answer.body).toMatchObject({ status: 'failure', retriable: true })
+    }),
+  )
+}, 240_000)
+
+test('a topic whose creation was stored and not answered is kept, and needs a plan of its own', async () => {
+  const running = (cluster = await start(3))
+  await running.api.must('POST', '/topics', { topic_name: 'early' })
+  let leader = 0
+  let body: Record<string, unknown> = {}
+  await until(
+    async () => {
+      const { groups } = await viewOf(brokerOf(running, 1))
+      leader = groups.find(({ name }) => name === 'metadata')!.leader
+      if (leader === 0) return false
+      const others = [1, 2, 3].filter((id) => id !== leader).map((id) => brokerOf(running, id))
+      for (const { pid } of others) process.kill(pid, 'SIGSTOP')
+      body = (await running.api.post('/topics', { topic_name: 'late' })).body
+      // A leader that has noticed already that it is alone stores nothing.
+      const isStored = body['outcome'] === 'unknown'
+      if (isStored) await Promise.all(others.map((other) => destroy(running, other)))
+      else for (const { pid } of others) process.kill(pid, 'SIGCONT')
+      return isStored
+    },
+    60_000,
+    () => JSON.stringify(body),
+  )
+  const first = await plan(running, [leader])
+  expect(first.output).toMatch(/early\.1: /)
+  expect(first.output).not.toMatch(/late/)
+  const { code, output } = await apply(running, first.id)
+  expect(output).toMatch(/late\.1: .*Make another plan now/)
+  expect(code).toBe(0)
+  const second = await plan(running, [leader], 'second.json')
+  expect(second.output).toMatch(/late\.1: no message is known to be committed/)
+  await applied(running, second.id, 'second.json')
+  for (const topic of ['early', 'late']) await produce(running, topic, numbered(5))
+  for (const topic of ['early', 'late']) expect(await consume(running, topic)).toEqual(numbered(5))
 }, 240_000)

@@ -225,6 +225,7 @@ export class Broker implements Service {
         this.#identity = { ...this.#identity, featureLevel: level }
         this.#save()
       },
+      highestLevel: () => this.#identity.featureLevel,
       featureLevel: () => Math.max(this.#savedLevel, FEATURES.min),
       onBrokersChanged: (addresses) => {
         this.#identity = { ...this.#identity, brokers: addresses }

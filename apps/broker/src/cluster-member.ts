@@ -210,10 +210,9 @@ export class ClusterMember {
     this.#metadata = metadata.replica
     this.#isFirstVoter = metadata.isFirstVoter
     const { replica } = metadata
-    // Who was added follows those that vote, also while it learns itself: it may be a member late, or no more.
     this.#source = metadata.isFirstVoter
       ? new VotingSource({ replica, peers: this.#peers, activity: this.#activity, brokerId, clock })
-      : this.#follow(identity)
+      : this.#follow(identity, replica)
     this.#metadataMaterialiser = new MetadataMaterialiser({
       replica,
       store: {
@@ -374,6 +373,8 @@ export class ClusterMember {
       voters: voters as readonly NodeId[],
       applied: replica.appliedIndex,
       ...(snapshot === undefined ? {} : { snapshot }),
+      // A partition's log is never here without the decision that it exists.
+      keepsCommit: true,
       isRecovering: this.logRecovery.isRunning,
       machine: replica,
     })
@@ -381,15 +382,17 @@ export class ClusterMember {
     if (group.log.lastIndex === 0 && voters[0] === this.#parts.brokerId) group.campaign()
   }
 
-  #follow(identity: RpcIdentity): MetadataSource {
-    const { clock, random, logger, brokers, brokerId } = this.#parts
+  #follow(identity: RpcIdentity, replica: MetadataReplica): MetadataSource {
+    const { clock, random, logger, brokers, brokerId, address } = this.#parts
     const links = new BrokerLinks({ identity, random, logger })
     const others = brokers.filter((broker) => broker.id !== brokerId)
-    const follower = new MetadataFollower({ seeds: others, links, clock, random, logger })
+    // Itself last: it may come to lead the metadata, and be the only one that is left.
+    const seeds = [...others, { id: brokerId, ...address }]
+    const follower = new MetadataFollower({ seeds, links, clock, random, logger })
     follower.start()
     this.#closers.add('connections for the metadata', () => links.close())
     this.#closers.add('metadata follower', () => follower.close())
-    return new FollowingSource(follower, brokerId, clock)
+    return new FollowingSource({ follower, replica, brokerId, clock })
   }
 
   /** @param changes undefined when anything may have changed */
@@ -414,7 +417,9 @@ export class ClusterMember {
   }
 
   /** It would not understand what the others write. */
-  #checkFeatureLevel(level: number): void {
+  #checkFeatureLevel(said: number): void {
+    // Levels only rise: a state from before this broker was last here does not lower it.
+    const level = Math.max(said, this.#parts.highestLevel())
     if (supports(FEATURES, level)) this.#parts.onFeatureLevel(level)
     else
       this.#parts.onFatal(

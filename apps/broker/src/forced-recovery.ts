@@ -140,14 +140,16 @@ export class ForcedRecovery {
     const lost = new Set(recovering().map(({ partition }) => partition))
     for (const { groupId, name, replicas: ids } of metadata.state.partitions()) {
       if (replicas.get(groupId) !== undefined || !(ids as readonly number[]).includes(brokerId)) continue
-      const why = lost.has(name) ? 'its database has lost it' : 'it is not open yet'
-      views.push(closedView(groupId, name, why))
+      const isOpening = replicas.isOpening(groupId)
+      if (!isOpening && !lost.has(name)) continue
+      const why = isOpening ? 'it is not open yet' : 'its database has lost it'
+      views.push(closedView(groupId, name, { unfit: why, unsettled: isOpening ? why : null }))
     }
     return views
   }
 
   #viewOf(group: RaftGroup, name: string, content: Pick<GroupView, 'end' | 'newest_at'>): GroupView {
-    const { id, state, configuration, log, isRecovering } = group
+    const { id, state, configuration, log, isRecovering, applied } = group
     // The others may have committed what is still on its way to this broker's own log.
     const commit = Math.min(group.commit, log.lastIndex)
     return {
@@ -156,6 +158,7 @@ export class ForcedRecovery {
       leader: state.leader,
       leaderless_ms: this.#quiet.leaderlessMs(id),
       unfit: isRecovering ? 'its log has lost something, and nobody could tell it what' : null,
+      unsettled: applied < commit ? `it has applied ${applied} of ${commit} entries` : null,
       term: state.term,
       commit,
       last_index: log.lastIndex,
@@ -265,13 +268,13 @@ function hasMajority(
   )
 }
 
-function closedView(groupId: number, name: string, why: string): GroupView {
+function closedView(groupId: number, name: string, why: Pick<GroupView, 'unfit' | 'unsettled'>): GroupView {
   return {
     group_id: groupId,
     name,
     leader: 0,
     leaderless_ms: 0,
-    unfit: why,
+    ...why,
     term: 0,
     commit: 0,
     last_index: 0,

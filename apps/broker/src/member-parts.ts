@@ -33,5 +33,7 @@ export interface MemberParts {
   readonly onFeatureLevel: (level: number) => void
   /** Up to which this broker may write; only ever rises. */
   readonly featureLevel: () => number
+  /** The highest that this broker has seen; 0: none. */
+  readonly highestLevel: () => number
   readonly onBrokersChanged: (brokers: readonly BrokerAddress[]) => void
 }

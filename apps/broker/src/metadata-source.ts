@@ -78,20 +78,35 @@ export class VotingSource implements MetadataSource {
   }
 }
 
-/** A broker without a vote: follows those that have one. */
+type Followed = Pick<MetadataFollower, 'state' | 'ready' | 'refresh' | 'onChange' | 'propose' | 'callLeader'>
+type OwnReplica = Pick<MetadataReplica, 'state' | 'onChange'>
+
+/**
+ * A broker that was added: follows those that have a vote. Its own replica of the metadata may learn later than
+ * others, or not at all any more; yet when nobody else is left to tell, what it knows is what there is.
+ */
 export class FollowingSource implements MetadataSource {
-  readonly #follower: MetadataFollower
+  readonly #follower: Followed
+  readonly #replica: OwnReplica
   readonly #brokerId: number
   readonly #clock: Clock
 
-  constructor(follower: MetadataFollower, brokerId: number, clock: Clock) {
-    this.#follower = follower
-    this.#brokerId = brokerId
-    this.#clock = clock
+  constructor(parts: {
+    readonly follower: Followed
+    readonly replica: OwnReplica
+    readonly brokerId: number
+    readonly clock: Clock
+  }) {
+    this.#follower = parts.follower
+    this.#replica = parts.replica
+    this.#brokerId = parts.brokerId
+    this.#clock = parts.clock
   }
 
+  /** The newer of the two: both take the same commands in the same order. */
   get state(): MetadataState {
-    return this.#follower.state
+    const [own, followed] = [this.#replica.state, this.#follower.state]
+    return own.version > followed.version ? own : followed
   }
 
   get ready(): boolean {
@@ -102,8 +117,17 @@ export class FollowingSource implements MetadataSource {
     return this.#follower.refresh()
   }
 
+  /** What one of the two says second is no news; what it says first begins at the latest with what is. */
   onChange(listener: MetadataListener): void {
-    this.#follower.onChange(listener)
+    let told = this.state.version
+    const tell: MetadataListener = (changes) => {
+      const { version } = this.state
+      if (version <= told) return
+      told = version
+      listener(changes)
+    }
+    this.#follower.onChange(tell)
+    this.#replica.onChange(tell)
   }
 
   async propose(command: MetadataCommand): Promise<void> {

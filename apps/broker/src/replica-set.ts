@@ -79,6 +79,11 @@ export class ReplicaSet {
     return this.#toOpen.size
   }
 
+  /** Placed here, and on its way out of the database and the log. */
+  isOpening(groupId: number): boolean {
+    return this.#toOpen.has(groupId)
+  }
+
   /** Groups of which nothing is left here, to be told to the metadata. */
   get unconfirmed(): ReadonlySet<number> {
     return this.#unconfirmed

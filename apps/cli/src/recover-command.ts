@@ -4,7 +4,7 @@ import { messageOf } from '@sluice/foundation'
 import { noteGivenUp } from './given-up.js'
 import { applyPlan } from './recovery/apply.js'
 import { readView } from './recovery/broker-client.js'
-import { makePlan, parsePlan, RecoveryError, type Survivor } from './recovery/plan.js'
+import { makePlan, parsePlan, RecoveryError, type RecoveryPlan, type Survivor } from './recovery/plan.js'
 import { describePlan } from './recovery/plan-text.js'
 import { runningBrokers } from './status-command.js'
 
@@ -35,13 +35,28 @@ export async function recoverPlan({
     }
   const plan = makePlan(survivors, new Date())
   const path = file ?? `sluice-recovery-${plan.id}.json`
-  writeFileSync(path, `${JSON.stringify(plan, null, 2)}\n`, { flag: 'wx', flush: true })
+  writePlan(path, plan)
   return [
     ...describePlan(plan),
     '',
     `Nothing was changed. The plan is in ${path}; to carry it out:`,
     `  sluice recover apply --plan ${path} --confirm ${plan.id}`,
   ]
+}
+
+/** Never over another plan: that one may be half carried out. */
+function writePlan(path: string, plan: RecoveryPlan): void {
+  try {
+    writeFileSync(path, `${JSON.stringify(plan, null, 2)}\n`, { flag: 'wx', flush: true })
+  } catch (error) {
+    const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST'
+    throw new RecoveryError(
+      isThere
+        ? `${path} is there already, and may be a plan that was begun: name another file with --out`
+        : `the plan cannot be written: ${messageOf(error)}`,
+      { cause: error },
+    )
+  }
 }
 
 export interface RecoverApplyOptions {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import type { GroupView, RecoveryView } from '@sluice/contracts'
+import { withoutMajority } from '../src/recovery/apply.js'
 import {
   groupsOf,
   isForced,
@@ -204,6 +205,22 @@ describe('there is no plan', () => {
     )
   })
 
+  test('while a survivor is not done with what it has: that is not gone', () => {
+    const opening = { unfit: 'it is not open yet', unsettled: 'it is not open yet', voters: [] }
+    expect(() => planOf(view(1, 3, everything(opening)))).toThrow(
+      /broker 1 cannot say yet what it has of p1: it is not open yet/,
+    )
+    const unsettled = 'it has applied 3 of 18 entries'
+    expect(() => planOf(view(1, 3, everything({ unsettled })))).toThrow(/of p1: it has applied 3 of 18/)
+    const metadata = everything().map((its) => (its.name === 'metadata' ? { ...its, unsettled } : its))
+    expect(() => planOf(view(1, 3, metadata))).toThrow(/of metadata: it has applied 3 of 18/)
+    // One that has its majority is none of the plan's business.
+    const five = [1, 2, 3, 4, 5]
+    const led = group('p1', ALL, { leader: 2, leaderless_ms: 0, unsettled })
+    const groups = [group('metadata', five), led, group('p2', [1, 4, 5]), group('p3', [2, 4, 5])]
+    expect(planOf(view(1, 5, groups), view(2, 5, groups)).untouched).toBe(1)
+  })
+
   test('when nobody is lost, nothing is to be forced, or the brokers are of different clusters', () => {
     expect(() => planOf()).toThrow(/no broker answers/)
     expect(() => planOf(view(1, 1, everything()))).toThrow(/nobody is lost/)
@@ -211,6 +228,19 @@ describe('there is no plan', () => {
     expect(() => planOf(view(1, 3, led), view(2, 3, led))).toThrow(/nothing is to be forced/)
     expect(() => planOf(view(1, 3, led), view(2, 3, led, { cluster_id: 'd' }))).toThrow(/different clusters/)
   })
+})
+
+test('partitions that a plan did not know, and that have lost their majority too, are named', () => {
+  const plan = planOf(view(1, 3, everything()))
+  const its = view(1, 3, everything())
+  const place = (id: number, replicas: readonly number[]) => ({
+    group_id: 10 + id,
+    name: `p${id}`,
+    replicas,
+    move_id: 0,
+  })
+  const partitions = [...its.partitions, place(4, ALL), place(5, [1]), place(6, [1, 2]), place(7, [1, 4, 3])]
+  expect(withoutMajority(plan, [{ ...its, partitions }, its])).toEqual(['p4', 'p6'])
 })
 
 describe('a plan does not fit any more', () => {

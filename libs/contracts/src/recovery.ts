@@ -21,6 +21,8 @@ export interface GroupView {
   readonly leaderless_ms: number
   /** Why it cannot be relied on: what its disk or its database lost is not here again. */
   readonly unfit: string | null
+  /** What its broker still does before it can say what it has; null, or absent in versions before 0.2: nothing. */
+  readonly unsettled?: string | null
   readonly term: number
   /** Known to be committed here. */
   readonly commit: number

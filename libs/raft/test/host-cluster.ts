@@ -110,6 +110,7 @@ export class HostCluster {
       readonly machine?: TextMachine
       readonly snapshot?: SnapshotMeta
       readonly uuid?: Uint8Array
+      readonly keepsCommit?: boolean
     } = {},
   ): Node {
     const { store = new VolatileStore(), machine = new TextMachine() } = options
@@ -138,6 +139,7 @@ export class HostCluster {
       name: 'texts',
       voters: (options.voters ?? [1, 2, 3]).map(idOf),
       applied: machine.applied,
+      keepsCommit: options.keepsCommit ?? false,
       machine,
       ...(options.snapshot === undefined ? {} : { snapshot: options.snapshot }),
     }

@@ -4,6 +4,7 @@ import type { ConfigurationResult } from '../src/core/leader.js'
 import { BLANK } from '../src/core/message.js'
 import { MessageKind, Role } from '../src/core/types.js'
 import { encodeFrame, incarnationOf, RaftDecodeError } from '../src/host/codec.js'
+import type { LogWrite } from '../src/storage/log-store.js'
 import { VolatileStore } from '../src/storage/volatile-store.js'
 import { bytesOf, GROUP, HostCluster, idOf, TextMachine } from './host-cluster.js'
 
@@ -96,6 +97,51 @@ describe('a group of hosts', () => {
     const frame = hosts.takeFrames().find((sent) => sent.to === 2)!.frame
     for (const broken of [frame.subarray(0, frame.length - 1), Uint8Array.from([4, ...frame.subarray(1)])])
       expect(() => hosts.node(2).host.receive(idOf(1), broken)).toThrow(RaftDecodeError)
+  })
+})
+
+/** What it told its log, in order: entries and commit indexes, and what a machine stored because of them. */
+class ToldStore extends VolatileStore {
+  readonly told: string[] = []
+
+  override append(writes: readonly LogWrite[], done?: () => void): void {
+    for (const { entries = [], hardState } of writes) {
+      this.told.push(...entries.map(({ index }) => `entry ${index}`))
+      if (hardState !== undefined)
+        this.told.push(`commit ${hardState.commit}${done === undefined ? ', not waited for' : ''}`)
+    }
+    super.append(writes, done)
+  }
+}
+
+describe('the commit index', () => {
+  async function told(keepsCommit: boolean): Promise<readonly string[]> {
+    const hosts = new HostCluster({ heartbeatTicks: 1, quiesceTicks: 0 })
+    const store = new ToldStore()
+    const machine = new TextMachine()
+    const apply = machine.apply.bind(machine)
+    machine.apply = (applied) => {
+      apply(applied)
+      store.told.push(`applied ${machine.applied}`)
+    }
+    hosts.start(1)
+    hosts.start(2, { store, machine, keepsCommit })
+    hosts.start(3)
+    await hosts.elect(1)
+    await hosts.tick(2)
+    store.told.length = 0
+    await hosts.propose(1, 'a')
+    await hosts.tick(2)
+    expect(hosts.failures).toEqual([])
+    return store.told
+  }
+
+  test('goes into the log ahead of what is applied, where that is asked for, and nobody waits for it', async () => {
+    expect(await told(true)).toEqual(['entry 2', 'commit 2, not waited for', 'applied 2'])
+  })
+
+  test('travels with the next write otherwise', async () => {
+    expect(await told(false)).toEqual(['entry 2', 'commit 1', 'applied 2'])
   })
 })
 

@@ -3,7 +3,16 @@ import { describe, expect, test } from '@jest/globals'
 import { WalDiskFullError, WalFailedError } from '../src/wal/errors.js'
 import type { Wal } from '../src/wal/wal.js'
 import { checkSurvivors, type Run, stateOf } from './wal-crash-run.js'
-import { describeWal, entries, groupId, hardState, snapshot, uuidOf, WalBench } from './wal-fixture.js'
+import {
+  append,
+  describeWal,
+  entries,
+  groupId,
+  hardState,
+  snapshot,
+  uuidOf,
+  WalBench,
+} from './wal-fixture.js'
 import { type DiskFault, type DiskStep, SimulatedDisk } from './wal-simulated-disk.js'
 
 const bench = new WalBench()
@@ -151,6 +160,25 @@ describe('what an opened log shows stays', () => {
     await failed.promise
     await checkStays(disk.killed(), { states: ['[]', before, after], acknowledged: 1, order: [] }, 1)
   })
+})
+
+test('what nobody waits for is on disk before whatever was appended after it', async () => {
+  const disk = new SimulatedDisk()
+  const wal = await bench.openOn(disk)
+  for (const id of [1, 2]) wal.createGroup(groupId(id), uuidOf(id), 'a group')
+  await append(wal, { group: groupId(1), entries: entries(1, 3, 1), hardState: hardState(1, 1, 1) })
+  const { durableLsn } = wal.stats()
+  wal.append([{ group: groupId(1), hardState: hardState(1, 1, 3) }])
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(wal.stats().durableLsn).toBe(durableLsn)
+  await append(wal, { group: groupId(2), entries: entries(1, 1, 1) })
+  const crashed = await bench.openOn(disk.crashed())
+  expect(crashed.group(groupId(2))?.lastIndex).toBe(1)
+  expect(crashed.group(groupId(1))?.hardState).toEqual(hardState(1, 1, 3))
+  wal.append([{ group: groupId(1), hardState: hardState(2, 2, 3) }])
+  await wal.close()
+  const closed = await bench.openOn(disk.crashed())
+  expect(closed.group(groupId(1))?.hardState).toEqual(hardState(2, 2, 3))
 })
 
 test('segments stay until what makes them superfluous is durable', async () => {

@@ -11,6 +11,7 @@ import { answers, BrokerRefusal, callBroker, readView } from './broker-client.js
 import {
   type GroupPlan,
   groupsOf,
+  hasMajority,
   isForced,
   METADATA,
   misfits,
@@ -136,6 +137,11 @@ class Recovery {
       kind: 'end',
       summary: `${partitions.length} partitions have a leader again${lost}`,
     })
+    const more = withoutMajority(this.#options.plan, await this.#views())
+    if (more.length > 0)
+      this.#options.say(
+        `${shortened(more)}: decided when it was not known yet whether it would stand, and without a majority as well. Make another plan now`,
+      )
   }
 
   /** @param waits gets the groups of which the broker does not know enough yet, each with what it lacks */
@@ -195,6 +201,20 @@ class Recovery {
 function describe({ group_id, name }: GroupPlan, waits: ReadonlyMap<number, string>): string {
   const reason = waits.get(group_id)
   return reason === undefined ? name : `${name} (${reason})`
+}
+
+/** Partitions that the metadata has, and the plan did not know: their creation was in the log, not known to be committed. */
+export function withoutMajority(
+  { lost, partitions, gone }: RecoveryPlan,
+  views: readonly RecoveryView[],
+): readonly string[] {
+  const lostIds = lost.map(({ broker_id }) => broker_id)
+  const known = new Set([...partitions, ...gone].map(({ group_id }) => group_id))
+  const more = new Set<string>()
+  for (const { partitions: all } of views)
+    for (const { group_id, name, replicas } of all)
+      if (!known.has(group_id) && !hasMajority([replicas], lostIds)) more.add(name)
+  return [...more]
 }
 
 /** The survivor that says so itself. */

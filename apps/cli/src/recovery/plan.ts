@@ -83,6 +83,7 @@ export function makePlan(survivors: readonly Survivor[], now: Date): RecoveryPla
   const first = views[0]
   if (first === undefined) throw new RecoveryError('no broker answers: start those that are left first')
   checkSame(views)
+  checkSettled(views, METADATA)
   const known = informed(views)
   const alive = new Set(views.map((view) => view.broker_id))
   const lost = known.brokers.filter(({ broker_id: id }) => !alive.has(id))
@@ -218,10 +219,12 @@ function decide(
   const holders = holdersOf(views, name)
   const best = bestSurvivor(holders.map(({ log }) => log))
   const chosen = holders.find(({ log }) => log === best)
+  if (chosen !== undefined && hasMajority([chosen.group.voters, chosen.group.voters_outgoing], lost))
+    return { kind: 'majority' }
+  checkSettled(views, name)
   if (chosen === undefined) return { kind: 'gone', why: whyGone(views, name) }
   const { voters, voters_outgoing, learners } = chosen.group
   const members = [...new Set([...voters, ...voters_outgoing, ...learners])]
-  if (hasMajority([voters, voters_outgoing], lost)) return { kind: 'majority' }
   checkQuiet(views, holders)
   const kept = holders
     .filter(({ brokerId }) => members.includes(brokerId))
@@ -271,7 +274,10 @@ function lossOf(chosen: Holder, kept: readonly Holder[], lost: readonly number[]
   const { end, newest_at, commit, last_index } = chosen.group
   const brokers = `broker${lost.length === 1 ? '' : 's'} ${lost.join(', ')}`
   const unsure = last_index - commit
-  const kept_more = unsure === 0 ? '' : ` ${unsure} entries behind that are kept too, committed or not.`
+  const kept_more =
+    unsure === 0
+      ? ''
+      : ` ${unsure} ${unsure === 1 ? 'entry' : 'entries'} behind that ${unsure === 1 ? 'is' : 'are'} kept too, committed or not.`
   if (end === null)
     return `decisions up to entry ${commit} are kept.${kept_more} Later ones that only ${brokers} had are lost.`
   const ends = kept.map(({ group }) => group.end ?? 0)
@@ -319,6 +325,16 @@ function checkLost(views: readonly RecoveryView[], lost: RecoveryView['brokers']
         )
 }
 
+/** A broker that begins has most of what it has on its disk only: that is not gone. */
+function checkSettled(views: readonly RecoveryView[], name: string): void {
+  for (const { broker_id, groups } of views)
+    for (const group of groups)
+      if (group.name === name && typeof group.unsettled === 'string')
+        throw new RecoveryError(
+          `broker ${broker_id} cannot say yet what it has of ${name}: ${group.unsettled}. Make the plan once it can; if it stays so, its log says why`,
+        )
+}
+
 /** A leader that has lost its majority does not know so at once: it is no sign that there is one. */
 function checkQuiet(views: readonly RecoveryView[], holders: readonly Holder[]): void {
   for (const { brokerId, group } of holders) {
@@ -334,7 +350,8 @@ function checkQuiet(views: readonly RecoveryView[], holders: readonly Holder[]):
   }
 }
 
-function hasMajority(halves: readonly (readonly number[])[], lost: readonly number[]): boolean {
+/** Each half of a configuration, without those who are lost. */
+export function hasMajority(halves: readonly (readonly number[])[], lost: readonly number[]): boolean {
   return halves.every(
     (voters) => voters.length === 0 || voters.filter((id) => !lost.includes(id)).length * 2 > voters.length,
   )

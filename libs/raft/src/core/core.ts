@@ -20,6 +20,7 @@ import {
   type Configuration,
   type Entry,
   EntryKind,
+  type HardState,
   type LogIndex,
   MessageKind,
   type NodeId,
@@ -352,6 +353,14 @@ export class RaftCore {
       readsRefused: state.outgoing.takeReadsRefused(),
       stateChanged: state.takeChanged(),
     }
+  }
+
+  /**
+   * With a commit index that the log was not given yet, `undefined` when there is none. To be asked for after
+   * `take`, by who wants it stored although nothing else is.
+   */
+  takeCommit(): HardState | undefined {
+    return this.#state.takeHardState()
   }
 
   #forwardRead(token: number): boolean {

@@ -196,7 +196,7 @@ export class NodeState {
     return changed
   }
 
-  /** What goes with the next write; a commit index alone is not worth one, it travels with others. */
+  /** What goes with the next write; a commit index alone is seldom worth one, it travels with others. */
   takeHardState(): HardState | undefined {
     if (!this.#hardStateChanged && this.#commit === this.#commitHandedOut) return undefined
     this.#hardStateChanged = false

@@ -57,6 +57,7 @@ export class RaftGroup {
   readonly #host: GroupHost
   readonly #sender: AppendSender
   readonly #applier: Applier
+  readonly #keepsCommit: boolean
   /** Made for the first read. */
   #reads: WaitingReads | undefined
 
@@ -72,16 +73,19 @@ export class RaftGroup {
     readonly core: RaftCore
     readonly log: GroupStorage
     readonly machine: StateMachine
+    /** See `GroupSettings`. */
+    readonly keepsCommit: boolean
     readonly host: GroupHost
     readonly outbox: Outbox
   }) {
-    const { core, log, machine, host, outbox } = parts
+    const { core, log, machine, keepsCommit, host, outbox } = parts
     this.id = core.group
     this.incarnation = incarnationOf(log.uuid)
     this.log = log
     this.machine = machine
     this.#core = core
     this.#host = host
+    this.#keepsCommit = keepsCommit
     this.#isRecovering = core.isRecovering
     this.#configuration = core.configuration
     this.#sender = new AppendSender(this, outbox)
@@ -288,7 +292,11 @@ export class RaftGroup {
       this.#isRecovering = false
       this.#host.recovered(this)
     }
-    if (output.persistId === 0) return
+    if (output.persistId === 0) {
+      const hardState = this.#keepsCommit ? this.#core.takeCommit() : undefined
+      if (hardState !== undefined) writes.push({ group: this.id, hardState })
+      return
+    }
     const { hardState, snapshot, truncateFrom, entries } = output
     writes.push({
       group: this.id,

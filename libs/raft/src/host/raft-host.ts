@@ -75,6 +75,12 @@ export interface GroupSettings {
    * once enough others have told it what it may have forgotten; alone it never does. Default false.
    */
   readonly isRecovering?: boolean
+  /**
+   * Whatever this process stores because it has applied an entry shall not outlive the knowledge that the entry
+   * was committed: its index goes into the log ahead of all that is appended later. Default false: a restart then
+   * may have to learn from the others again how far the group had got.
+   */
+  readonly keepsCommit?: boolean
   /** A snapshot that the machine was made from: the log follows it, when a crash came between the two. */
   readonly snapshot?: SnapshotMeta
   readonly machine: StateMachine
@@ -193,7 +199,8 @@ export class RaftHost implements GroupHost {
       applied: settings.applied,
       ...(settings.isRecovering === undefined ? {} : { isRecovering: settings.isRecovering }),
     })
-    const group = new RaftGroup({ core, log, machine: settings.machine, host: this, outbox: this.#outbox })
+    const { machine, keepsCommit = false } = settings
+    const group = new RaftGroup({ core, log, machine, keepsCommit, host: this, outbox: this.#outbox })
     this.#groups.set(settings.id, group)
     this.#watch.add(this.#othersIn(group))
     this.markDirty(group)
@@ -447,7 +454,8 @@ export class RaftHost implements GroupHost {
       const writes: LogWrite[] = []
       const completions: Completion[] = []
       for (const group of dirty) group.collect(writes, completions)
-      if (writes.length > 0) this.#options.store.append(writes, () => this.#persisted(completions))
+      if (completions.length > 0) this.#options.store.append(writes, () => this.#persisted(completions))
+      else if (writes.length > 0) this.#options.store.append(writes)
       for (const group of dirty) group.carryOut()
       if (this.#outbox.flush()) this.#schedule()
     } catch (error) {

@@ -30,8 +30,11 @@ export interface GroupStorage extends LogView {
 export interface LogStore {
   group(id: RaftGroupId): GroupStorage | undefined
   createGroup(id: RaftGroupId, uuid: Uint8Array, name: string): GroupStorage
-  /** The groups' logs show the writes at once; `done` is called when they are durable, in the order of the calls. */
-  append(writes: readonly LogWrite[], done: () => void): void
+  /**
+   * The groups' logs show the writes at once; `done` is called when they are durable, in the order of the calls.
+   * Without it nobody waits for them: they are durable before whatever is appended later, and go with that.
+   */
+  append(writes: readonly LogWrite[], done?: () => void): void
   /** Forgets a group's entries up to `index`. */
   compact(id: RaftGroupId, index: LogIndex): void
   removeGroup(id: RaftGroupId): void

@@ -88,10 +88,10 @@ export class VolatileStore implements LogStore {
     return log
   }
 
-  append(writes: readonly LogWrite[], done: () => void): void {
+  append(writes: readonly LogWrite[], done?: () => void): void {
     for (const write of writes) this.#known(write.group).write(write)
     // Never within the call: the caller's turn comes to its end first.
-    this.#soon(done)
+    if (done !== undefined) this.#soon(done)
   }
 
   compact(id: RaftGroupId, index: LogIndex): void {

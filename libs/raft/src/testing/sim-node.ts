@@ -345,6 +345,7 @@ export class SimNode {
       voters: isFirst ? initial.voters : [],
       learners: isFirst ? initial.learners : [],
       applied: machine.state.applied,
+      keepsCommit: tag % 2 === 0,
       isRecovering,
       ...(snapshot === undefined ? {} : { snapshot }),
       machine: conditions.snapshots ? machine.withSnapshots() : machine,

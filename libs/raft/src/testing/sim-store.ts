@@ -10,7 +10,7 @@ type Order =
   | {
       readonly kind: 'append'
       readonly parts: readonly { readonly log: SimLog; readonly write: LogWrite }[]
-      readonly done: () => void
+      readonly done: (() => void) | undefined
     }
   | { readonly kind: 'compact'; readonly log: SimLog; readonly index: LogIndex }
   | { readonly kind: 'remove'; readonly log: SimLog }
@@ -66,11 +66,12 @@ export class SimStore implements LogStore {
     return log
   }
 
-  append(writes: readonly LogWrite[], done: () => void): void {
+  append(writes: readonly LogWrite[], done?: () => void): void {
     const parts = writes.map((write) => ({ log: this.#known(write.group), write }))
     for (const { log, write } of parts) log.write(write)
     const order: Order = { kind: 'append', parts, done }
     this.#orders.push(order)
+    if (done === undefined) return
     if (this.#parts.sabotage === 'reports-writes-before-sync') this.#parts.tell(done)
     this.#sync()
   }
@@ -144,7 +145,8 @@ export class SimStore implements LogStore {
 
   /** What nobody waits for lies until something is wanted. */
   #sync(): void {
-    if (this.#syncing > 0 || !this.#orders.some(({ kind }) => kind === 'append')) return
+    const isWanted = this.#orders.some((order) => order.kind === 'append' && order.done !== undefined)
+    if (this.#syncing > 0 || !isWanted) return
     const { random, now, later } = this.#parts
     const { syncMs, slowPart } = this.#parts.times()
     this.#syncing = this.#orders.length
@@ -167,7 +169,7 @@ export class SimStore implements LogStore {
       this.#sync()
       if (sabotage === 'reports-writes-before-sync') return
       tell(() => {
-        for (const order of orders) if (order.kind === 'append') order.done()
+        for (const order of orders) if (order.kind === 'append') order.done?.()
       })
     }
     return synced

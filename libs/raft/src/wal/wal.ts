@@ -220,13 +220,14 @@ export class Wal implements LogStore {
 
   /**
    * Stores the writes; the groups' logs show them at once. `done` is called when they are durable, in the
-   * order of the calls, and never after a failure; it must not throw. After a crash all the writes of a
+   * order of the calls, and never after a failure; it must not throw. Without it they go to disk with the next
+   * that somebody waits for, or once the log is idle. After a crash all the writes of a
    * call are there or none, except for a call of more than 32 MiB: there that holds for each write.
    *
    * @throws WalWriteTooLargeError when one write is over 256 MiB; nothing took effect
    * @throws WalClosedError, or the error that `onFatal` was called with
    */
-  append(writes: readonly LogWrite[], done: () => void): void {
+  append(writes: readonly LogWrite[], done?: () => void): void {
     this.#refuseWhenUnusable()
     let callBytes = 0
     for (const write of writes) callBytes += measureWrite(this.#known(write.group), write)
@@ -244,7 +245,8 @@ export class Wal implements LogStore {
       this.#writer.fail(error)
       throw error
     }
-    this.#writer.commit(done)
+    if (done === undefined) this.#writer.commitLater()
+    else this.#writer.commit(done)
   }
 
   /** Forgets a group's entries up to `index`, at most the last one; less than what is gone already is ignored. */

@@ -1,12 +1,11 @@
 import { BrokerLinks, MetadataFollower } from '@sluice/client'
 import type { BrokerStatus } from '@sluice/contracts'
 import { BrokerError, METADATA_GROUP } from '@sluice/domain'
-import { BUILD_VERSION, Closers, delay, toError } from '@sluice/foundation'
+import { BUILD_VERSION, Closers, toError } from '@sluice/foundation'
 import {
   changesBrokers,
   FEATURES,
   HEAD_SNAPSHOTS_LEVEL,
-  isLeaving,
   type MetadataChanges,
   supports,
 } from '@sluice/metadata'
@@ -27,13 +26,12 @@ import { fencedError } from './admission-check.js'
 import { ForcedRecovery } from './forced-recovery.js'
 import { gatherSizes } from './gather-sizes.js'
 import { handOver } from './hand-over.js'
-import { introduce, isWhereKnown } from './introduction.js'
+import { isWhereKnown } from './introduction.js'
 import { startKeepers } from './keepers.js'
 import { loadMetadata } from './load-metadata.js'
-import { compactLogs } from './log-compaction.js'
 import { LogRecovery } from './log-recovery.js'
-import { returnLeaderships } from './leadership-balancer.js'
 import { Materialiser } from './materialiser.js'
+import { MemberChores } from './member-chores.js'
 import { MetadataMaterialiser } from './metadata-materialiser.js'
 import type { MemberParts } from './member-parts.js'
 import { METADATA_VOTERS_MAX } from './metadata-members.js'
@@ -54,12 +52,6 @@ import { groupUuid, ReplicaSet } from './replica-set.js'
 import { SnapshotArrivals } from './snapshot-arrivals.js'
 import { SharedLoads } from './shared-loads.js'
 
-const CHORES_MS = 250
-/** Chores between two reports that this broker is alive. */
-const ALIVE_EVERY = 8
-/** Chores between two rounds of leaderships given back, and of log space freed. */
-const TIDY_EVERY = 4
-
 /** A broker as part of a cluster: its replicas, its part in the metadata, and its chores. */
 export class ClusterMember {
   readonly calls: BrokerCalls
@@ -74,17 +66,13 @@ export class ClusterMember {
   readonly #arrivals: SnapshotArrivals
   readonly #parts: MemberParts
   readonly #peers: BrokerPeers
-  readonly #activity: ActivityGatherer
   readonly #metadata: MetadataReplica
   readonly #isFirstVoter: boolean
   readonly #metadataMaterialiser: MetadataMaterialiser
   readonly #source: MetadataSource
-  readonly #mover: ReplicaMover
-  readonly #balancer: ClusterBalancer
   readonly #removal: ReplicaRemoval
-  readonly #closer: PartitionCloser
+  readonly #chores: MemberChores
   readonly #closers = new Closers()
-  readonly #stopped = new AbortController()
 
   private constructor(
     parts: MemberParts,
@@ -206,12 +194,12 @@ export class ClusterMember {
     })
     this.#closers.add('snapshots that arrived', () => this.#arrivals.stop())
     this.#closers.add('groups', () => this.host.stop())
-    this.#activity = new ActivityGatherer(clock)
+    const activity = new ActivityGatherer(clock)
     this.#metadata = metadata.replica
     this.#isFirstVoter = metadata.isFirstVoter
     const { replica } = metadata
     this.#source = metadata.isFirstVoter
-      ? new VotingSource({ replica, peers: this.#peers, activity: this.#activity, brokerId, clock })
+      ? new VotingSource({ replica, peers: this.#peers, activity, brokerId, clock })
       : this.#follow(identity, replica)
     this.#metadataMaterialiser = new MetadataMaterialiser({
       replica,
@@ -224,7 +212,7 @@ export class ClusterMember {
     })
     this.#closers.add('metadata materialiser', () => this.#metadataMaterialiser.stop())
     this.#closers.add('metadata', () => replica.close())
-    this.#mover = new ReplicaMover({
+    const mover = new ReplicaMover({
       propose: (command) => this.#source.propose(command),
       now: () => clock.now(),
       logger,
@@ -235,12 +223,12 @@ export class ClusterMember {
         replicas: this.replicas.all(),
         batchBytes: () => store.batchBytes(database),
       })
-    this.#balancer = new ClusterBalancer({
+    const balancer = new ClusterBalancer({
       clock,
       sizes: () => gatherSizes({ own: status, others: this.#otherBrokers(), peers: this.#peers }),
       logger,
     })
-    this.#closer = new PartitionCloser({
+    const closer = new PartitionCloser({
       state: () => this.#source.state,
       replica: (groupId) => this.replicas.get(groupId),
       propose: (command) => this.#source.propose(command),
@@ -277,6 +265,21 @@ export class ClusterMember {
       recovering: () => this.recovery.recoveries,
       quietMs: config.recoveryQuietMs,
     })
+    this.#chores = new MemberChores({
+      ...parts,
+      host: this.host,
+      metadata: replica,
+      source: this.#source,
+      replicas: this.replicas,
+      recovery: this.recovery,
+      logRecovery: this.logRecovery,
+      forced: this.forced,
+      metadataMaterialiser: this.#metadataMaterialiser,
+      activity,
+      mover,
+      balancer,
+      closer,
+    })
     this.calls = new BrokerCalls({
       replicas: this.replicas,
       service: new PartitionService(
@@ -287,7 +290,7 @@ export class ClusterMember {
       ),
       metadata: this.#metadata,
       isGone: (groupId) => this.#source.state.wasRemoved(groupId),
-      activity: this.#activity,
+      activity,
       copies: this.#copies(copies),
       status,
       ranges,
@@ -320,11 +323,8 @@ export class ClusterMember {
     member.#source.onChange((changes) => member.#metadataChanged(changes))
     member.#metadataChanged(undefined)
     member.host.start()
-    const chores = member.#runChores()
-    member.#closers.add('chores', () => {
-      member.#stopped.abort(new Error('the broker stops'))
-      return chores
-    })
+    member.#chores.start()
+    member.#closers.add('chores', () => member.#chores.stop())
     return member
   }
 
@@ -441,73 +441,6 @@ export class ClusterMember {
       this.#removal.sweep(state, false).catch((err: unknown) => {
         this.#parts.logger.warn({ err }, 'what is left of deleted partitions could not be looked for')
       })
-  }
-
-  async #runChores(): Promise<void> {
-    const { logger } = this.#parts
-    for (let round = 0; !this.#stopped.signal.aborted; round++) {
-      try {
-        await this.#choresOf(round)
-      } catch (err) {
-        logger.debug({ err }, 'a chore could not be done; it comes again')
-      }
-      await delay(CHORES_MS, this.#stopped.signal).catch(() => undefined)
-    }
-  }
-
-  async #choresOf(round: number): Promise<void> {
-    this.forced.observe()
-    if (round % TIDY_EVERY === 0) {
-      const { state } = this.#source
-      returnLeaderships(this.replicas.all(), {
-        self: this.#parts.brokerId,
-        mayLead: (id) => {
-          const broker = state.broker(id)
-          return broker?.state !== 'maintenance' && (broker === undefined || !isLeaving(broker))
-        },
-      })
-      compactLogs({
-        host: this.host,
-        wal: this.#parts.wal,
-        limits: this.#parts.config,
-        replicas: this.replicas.all(),
-        metadata: {
-          group: this.#metadata.group,
-          snapshotIndex: this.#metadataMaterialiser.snapshotIndex,
-        },
-      })
-      await this.#lookAtLog()
-    }
-    await introduce(
-      { ...this.#parts, metadata: this.#metadata, source: this.#source },
-      this.#parts.clock.now(),
-    )
-    if (this.#source.ready) {
-      await this.#confirmDropped()
-      await this.#mover.round(this.replicas.all())
-      await this.#closer.round()
-    }
-    if (this.#source.ready && round % ALIVE_EVERY === 0) await this.#source.reportAlive()
-    if (round % TIDY_EVERY === 0) {
-      await this.#activity.decide(this.#metadata)
-      await this.#balancer.round(this.#metadata)
-    }
-  }
-
-  async #confirmDropped(): Promise<void> {
-    const { brokerId, clock } = this.#parts
-    for (const groupId of this.replicas.unconfirmed)
-      await this.#source.propose({ kind: 'replica-dropped', at: clock.now(), groupId, brokerId })
-  }
-
-  async #lookAtLog(): Promise<void> {
-    if (!this.logRecovery.isRunning || !this.#source.ready || this.#metadata.group.isRecovering) return
-    if (!this.logRecovery.knowsNew) {
-      await this.#source.refresh()
-      this.logRecovery.tellNew(this.#source.state.nextGroupId)
-    }
-    const isWhole = this.replicas.openingCount === 0 && this.recovery.recoveries.length === 0
-    if (isWhole) await this.logRecovery.look(this.host.groups())
   }
 
   /** The database is not where the replica left it: what it has, and the log, and others, know better. */

@@ -7,6 +7,7 @@ export default {
   globalTeardown: '<rootDir>/scripts/jest-global-teardown.js',
   maxWorkers: 2,
   testTimeout: 30_000,
+  setupFilesAfterEnv: ['<rootDir>/scripts/jest-limits.js'],
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^@sluice/([^/]+)/testing$': '<rootDir>/libs/$1/src/testing/index.ts',

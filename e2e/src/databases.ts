@@ -14,7 +14,7 @@ export async function acknowledgedInEachDatabase(
       counts = await Promise.all(brokers.map((broker) => countMessages(cluster, broker.id, topics)))
       return counts.every((count) => count === expected)
     },
-    30_000,
+    60_000,
     () => `the databases hold ${counts.join(', ')} messages, not ${expected}`,
   )
   return counts

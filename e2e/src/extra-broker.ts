@@ -6,7 +6,7 @@ import { Api } from './api.js'
 import { Ended, freePort, type LocalCluster, until } from './local-cluster.js'
 
 const CLI = fileURLToPath(new URL('../../apps/cli/dist/main.js', import.meta.url))
-const START_LIMIT_MS = 30_000
+const START_LIMIT_MS = 60_000
 
 /** One more broker beside a cluster, as `sluice broker` runs it; it waits to be added. */
 export class ExtraBroker {

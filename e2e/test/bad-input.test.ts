@@ -10,11 +10,11 @@ beforeAll(async () => {
   producer = await cluster.api.registerProducer('good')
   consumer = await cluster.api.registerConsumer('good')
   await cluster.api.must('POST', '/topics', { name: 'other' })
-}, 60_000)
+})
 
 afterAll(async () => {
   await cluster.destroy()
-}, 30_000)
+})
 
 interface Case {
   readonly name: string

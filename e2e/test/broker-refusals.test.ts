@@ -15,12 +15,12 @@ beforeAll(async () => {
   cluster = await LocalCluster.start()
   other = await LocalCluster.start({ brokers: 1 })
   await cluster.api.must('POST', '/topics', { topic_name: 'kept', partitions: 3 })
-}, 120_000)
+})
 
 afterAll(async () => {
   await other.destroy()
   await cluster.destroy()
-}, 60_000)
+})
 
 /** Everything that a call about brokers could change. */
 async function everything({ api }: LocalCluster): Promise<unknown> {
@@ -139,7 +139,7 @@ test('an empty disk under the address of a broker: BROKER_REFUSED, and its own i
   } finally {
     await extra.stop()
   }
-}, 120_000)
+})
 
 test('the last broker, and one that does not exist: nothing begins to leave', async () => {
   const last = await refusalOf(other, () => other.api.raw('DELETE', '/broker/1', undefined))

@@ -13,4 +13,4 @@ test('two brokers come, and one of the first goes, under load: all is even, noth
   expect(steps).toHaveLength(3)
   expect(steps[0]!.moves).toBeGreaterThan(0)
   expect(steps[1]!.moves).toBeGreaterThan(0)
-}, 300_000)
+})

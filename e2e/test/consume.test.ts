@@ -6,11 +6,11 @@ let cluster: LocalCluster
 
 beforeAll(async () => {
   cluster = await LocalCluster.start({ env: { SLUICE_PARTITION_MESSAGES_MAX: '300' } })
-}, 60_000)
+})
 
 afterAll(async () => {
   await cluster.destroy()
-}, 30_000)
+})
 
 test('8 readers of one consumer share 2000 messages: each delivered once, nobody told "nothing left" too early', async () => {
   const { api } = cluster
@@ -40,7 +40,7 @@ test('8 readers of one consumer share 2000 messages: each delivered once, nobody
   expect(new Set(delivered).size).toBe(2000)
   // Whoever is told "nothing left" may overtake the last messages of seven others, no more.
   for (const count of toldEmptyAt) expect(count).toBeGreaterThanOrEqual(2000 - 7)
-}, 60_000)
+})
 
 describe('the consumer API', () => {
   test('batch, size, lag, waiting, and the end', async () => {
@@ -141,4 +141,4 @@ test('a read manager that stood still takes and gives back nothing that another 
   }
   while ((await read()) > 0);
   expect(delivered).toEqual(sent)
-}, 120_000)
+})

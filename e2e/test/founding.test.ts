@@ -17,7 +17,7 @@ let cluster: LocalCluster | undefined
 afterEach(async () => {
   await cluster?.destroy()
   cluster = undefined
-}, 60_000)
+})
 
 function brokers(running: LocalCluster): readonly ClusterProcess[] {
   return running.processes().filter(({ kind }) => kind === 'broker')
@@ -132,7 +132,7 @@ test('founders with new disks wait for all the others, and are refused by the on
   })
   end.abort()
   await survivor
-}, 240_000)
+})
 
 test('founders that are killed while they agree found one cluster all the same', async () => {
   const running = (cluster = await LocalCluster.start({ env: { SLUICE_RESTART_DELAY_MS: '60000' } }))
@@ -166,7 +166,7 @@ test('founders that are killed while they agree found one cluster all the same',
   const agreed = founders.map(({ id }, i) => ({ id, uuid: noted[i]!['nodeUuid'] }))
   for (const identity of noted) expect(identity['founders']).toEqual(agreed)
   await Promise.all(ends)
-}, 240_000)
+})
 
 test('a broker whose directory is gone does not start beside the database that it had, and the others go on', async () => {
   const running = (cluster = await LocalCluster.start())
@@ -192,4 +192,4 @@ test('a broker whose directory is gone does not start beside the database that i
     () => running.output.slice(-3000),
   )
   await acknowledgedInEachDatabase(running, ['orders'], 21)
-}, 240_000)
+})

@@ -9,7 +9,7 @@ let cluster: LocalCluster | undefined
 afterEach(async () => {
   await cluster?.destroy()
   cluster = undefined
-}, 30_000)
+})
 
 const MESSAGES_A_CALL = 20
 
@@ -87,7 +87,7 @@ test.each(DAMAGES)(
       running.processes().find(({ kind, id }) => kind === 'broker' && id === damaged.id)!
     await until(
       async () => (await statusOf(again())).lostLog === null,
-      30_000,
+      60_000,
       () => `the broker has not recovered:\n${running.output.slice(-3000)}`,
     )
     grown.abort()
@@ -105,10 +105,9 @@ test.each(DAMAGES)(
     running.kill(leader.id === damaged.id ? other : leader)
     await until(
       () => produce().then(() => true),
-      30_000,
+      60_000,
       () => 'nothing is taken without the other broker',
     )
     await acknowledgedInEachDatabase(running, ['lost'], sent)
   },
-  120_000,
 )

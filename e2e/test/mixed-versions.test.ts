@@ -20,7 +20,7 @@ afterEach(async () => {
   await cluster?.destroy()
   load = undefined
   cluster = undefined
-}, 60_000)
+})
 
 /** Everything moves: on every partition that is written to, and for every reader. */
 async function movesOn(running: MixedLoad, partitions: readonly string[]): Promise<void> {
@@ -31,7 +31,7 @@ async function movesOn(running: MixedLoad, partitions: readonly string[]): Promi
   const before = counts()
   await until(
     () => counts().every((count, i) => count > before[i]! + 5),
-    30_000,
+    60_000,
     () => `${partitions.join(', ')}, readers: ${before.join(' ')} → ${counts().join(' ')}`,
   )
 }
@@ -50,7 +50,7 @@ async function ledBy(
         .map(({ name, brokerId }) => ({ name, version: running.broker(brokerId).build?.version }))
       return builds.every(({ version }) => led.some((partition) => partition.version === version))
     },
-    30_000,
+    60_000,
     () => `not all of ${builds.map(({ version }) => version).join(', ')} lead: ${JSON.stringify(led)}`,
   )
   return led.map(({ name }) => name)
@@ -155,7 +155,7 @@ test('a cluster is upgraded one process after the other under load, one broker g
   const inEveryLog = (grant: Parameters<typeof isInLog>[2]): Promise<void> =>
     until(
       () => [1, 2, 3].every((id) => isInLog(running, id, grant)),
-      10_000,
+      60_000,
       () => `not every log has ${JSON.stringify(grant)}`,
     )
   const [wide, compact] = ['a1'.repeat(16), 'b2'.repeat(16)]
@@ -172,7 +172,7 @@ test('a cluster is upgraded one process after the other under load, one broker g
       )
       return levels.every((level) => level === NEW_LEVEL)
     },
-    10_000,
+    60_000,
     () => 'not every broker has noted the level',
   )
   await consumeAs(running, consumerId, compact)
@@ -217,7 +217,7 @@ test('a cluster is upgraded one process after the other under load, one broker g
         )
         return Number(row!.count) === busy.acknowledged
       },
-      30_000,
+      60_000,
       () => `the database of broker ${id} has not ${busy.acknowledged} messages`,
     )
 }, 400_000)

@@ -37,7 +37,7 @@ afterEach(async () => {
   cluster = undefined
   extra = undefined
   load = undefined
-}, 60_000)
+})
 
 /** Four brokers, and a topic under load of which the fourth holds nothing. */
 async function uneven(): Promise<LocalCluster> {
@@ -47,7 +47,7 @@ async function uneven(): Promise<LocalCluster> {
   await api.must('POST', '/broker', { port: extra.port })
   await until(
     async () => (await brokerOf(running, 4)).state === 'active',
-    30_000,
+    60_000,
     () => 'broker 4 does not join',
   )
   await api.must('POST', '/broker/4/maintenance')
@@ -88,7 +88,7 @@ async function lieAs(running: LocalCluster, moves: Plan['moves']): Promise<void>
       found = moves.map(({ partition }) => [partition, replicas.get(partition)])
       return isDeepStrictEqual(found, wanted)
     },
-    10_000,
+    60_000,
     () => `the replicas are ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`,
   )
 }
@@ -130,7 +130,7 @@ test('a plan that is called off moves nothing more, undoes what is under way, an
     code: 'PLAN_NOT_FOUND',
   })
   await checkAll(running, plan)
-}, 180_000)
+})
 
 test('a move whose new replica does not come is undone by itself; when it can, the same plan is done', async () => {
   const running = await uneven()
@@ -163,4 +163,4 @@ test('a move whose new replica does not come is undone by itself; when it can, t
   )
   expect((await brokerOf(running, 4)).replicas).toBeGreaterThan(0)
   await checkAll(running, again!)
-}, 240_000)
+})

@@ -19,7 +19,7 @@ afterEach(async () => {
   await cluster?.destroy()
   cluster = undefined
   client = undefined
-}, 30_000)
+})
 
 async function start(partitions: number): Promise<{ running: LocalCluster; load: BackgroundLoad }> {
   const running = (cluster = await LocalCluster.start({ brokers: BROKERS.length }))
@@ -40,7 +40,7 @@ async function start(partitions: number): Promise<{ running: LocalCluster; load:
   client.start()
   await until(
     () => client!.metadata.ready,
-    10_000,
+    60_000,
     () => 'the metadata is not here',
   )
   return { running, load: new BackgroundLoad(running.api, 'moves', producer, { pauseMs: 10 }) }
@@ -81,7 +81,7 @@ async function checkAll(running: LocalCluster, load: BackgroundLoad): Promise<vo
       )
       return all.reduce((sum, count) => sum + count, 0) === there.length * 3
     },
-    20_000,
+    60_000,
     () => `the databases hold ${JSON.stringify(counts.map((it) => [...it]))} of ${there.length} messages`,
   )
   for (const { name, replicas } of partitions())
@@ -102,7 +102,7 @@ test('a partition moves to other brokers under load, and back to where it was', 
     expect(partitions()[0]!.replicas).toEqual(target)
   }
   await checkAll(running, load)
-}, 120_000)
+})
 
 test('brokers are killed at any moment of moves: they end, nothing is lost or doubled, nothing is left behind', async () => {
   const { running, load } = await start(3)

@@ -261,8 +261,14 @@ describe('a topic that does not keep everything', () => {
     expect(follow({}, 'auto', told(2), delivered(2))).toEqual(['consumer-skipped'])
   })
 
+  test('who was cut off has not been told that nothing is left', () => {
+    expect(follow({}, 'auto', delivered(0))).toEqual(['consumer-skipped'])
+    expect(follow({ end: 'cut-off' }, 'auto', delivered(0))).toEqual([])
+    expect(follow({ end: 'cut-off' }, 'auto', delivered(1))).toEqual(['consumer-skipped'])
+  })
+
   test('who wants an error instead ends with it, and the next one begins where the log does', () => {
-    expect(follow({ isRefused: true }, 'auto', delivered(0))).toEqual([])
+    expect(follow({ end: 'refused' }, 'auto', delivered(0))).toEqual([])
     expect(follow({ isLate: true }, 'auto', delivered(1), delivered(2))).toEqual([])
     expect(follow({ isLate: true }, 'auto', delivered(1))).toEqual(['consumer-skipped'])
   })

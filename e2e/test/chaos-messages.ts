@@ -45,7 +45,7 @@ export function contents(messages: readonly StoredMessage[], change: Partial<Con
 }
 
 export function consumer(ack: ConsumerHistory['ack'], events: readonly ConsumerEvent[]): ConsumerHistory {
-  return { name: 'c', topic: 't', ack, isLate: false, events: [...events], isRefused: false }
+  return { name: 'c', topic: 't', ack, isLate: false, events: [...events], end: 'nothing-left' }
 }
 
 export function delivered(offset: number, value = `a#${offset}`): ConsumerEvent {

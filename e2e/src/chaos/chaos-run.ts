@@ -75,7 +75,7 @@ export class ChaosRun {
       if (!(await workload.finish(finishLimitMs)))
         this.#violations.push({
           check: 'recovery',
-          detail: `clients were still without an answer ${finishLimitMs} ms after everything was healed`,
+          detail: `clients did not come to their end after everything was healed, or nobody got further for ${finishLimitMs} ms`,
         })
       const endedMs = performance.now()
       const violations = await this.#judge(cluster, workload)

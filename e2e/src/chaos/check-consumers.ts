@@ -80,7 +80,7 @@ function laterOf(events: readonly Exclude<ConsumerEvent, { kind: 'empty' }>[], m
 /** The first fault of one consumer in one partition: what follows it is often its consequence. */
 function followPosition(
   events: readonly Exclude<ConsumerEvent, { kind: 'empty' }>[],
-  { ack, isLate, isRefused }: ConsumerHistory,
+  { ack, isLate, end }: ConsumerHistory,
   log: Log,
 ): Fault | undefined {
   /** Next offset to be acknowledged. */
@@ -124,7 +124,7 @@ function followPosition(
     next = offset + 1
     if (ack === 'auto') position = next
   }
-  if (!isRefused && position !== log.end && !(isFirst && log.start === log.end))
+  if (end === 'nothing-left' && position !== log.end && !(isFirst && log.start === log.end))
     return {
       check: 'consumer-skipped',
       what: `it was told that nothing is left at ${position}, and the partition ends at ${log.end}`,

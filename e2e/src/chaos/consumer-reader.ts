@@ -47,7 +47,7 @@ export class ConsumerReader {
       ack: options.ack,
       isLate: options.isLate ?? false,
       events: [],
-      isRefused: false,
+      end: 'cut-off',
     }
   }
 
@@ -69,7 +69,10 @@ export class ConsumerReader {
         this.history.events.push({ kind: 'delivered', partition, offset, value: message, atMs, call })
       if (delivered.length === 0) this.history.events.push({ kind: 'empty', startedMs })
       if (this.#options.ack === 'manual') await this.#acknowledge(delivered, giveUp)
-      if (delivered.length === 0 && mayEnd) return
+      if (delivered.length === 0 && mayEnd) {
+        this.history.end = 'nothing-left'
+        return
+      }
       await delay(this.#options.paceMs ?? 0, drain).catch(() => undefined)
     }
   }
@@ -124,7 +127,7 @@ export class ConsumerReader {
       const outcome = await attempt(api, path, call, headers)
       if (outcome.kind === 'success') return outcome.body
       if (isStrict === true && outcome.answer?.body['code'] === 'OFFSET_OUT_OF_RANGE') {
-        this.history.isRefused = true
+        this.history.end = 'refused'
         return undefined
       }
       if (!outcome.retriable && outcome.answer !== undefined) {

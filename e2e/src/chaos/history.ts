@@ -51,8 +51,11 @@ export interface ConsumerHistory {
   /** It was registered when the oldest messages were deleted already. */
   readonly isLate: boolean
   readonly events: ConsumerEvent[]
-  /** It was told that messages were deleted before it read them, and that was its end. */
-  isRefused: boolean
+  /**
+   * How it ended: told that nothing is left; told that messages were deleted before it read them, which it did not
+   * want; or cut off, by the end of the run or by an answer that is wrong itself.
+   */
+  end: 'nothing-left' | 'refused' | 'cut-off'
 }
 
 /** A call that changes the metadata. */

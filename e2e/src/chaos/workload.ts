@@ -23,6 +23,10 @@ const BATCH_LANE = 4
 const BATCH_MESSAGES = 8
 const BATCH_PACE_MS = 200
 const RETRY_MS = 200
+/** Between two looks whether the clients get further at the end. */
+const WATCH_MS = 1000
+/** Who gets further for so many times the limit, and does not come to an end, goes round in circles. */
+const FINISH_LIMITS_MAX = 5
 
 /** The clients of a run: all through both load balancers in turn, all remembering what they were told. */
 export class Workload {
@@ -87,18 +91,34 @@ export class Workload {
     return this.#acknowledged
   }
 
-  /** Sends nothing new, sees what is under way through, and reads to the end; false when that took too long. */
+  /**
+   * Sends nothing new, sees what is under way through, and reads to the end, however far that is.
+   * @param limitMs for which nobody may wait without anybody getting further
+   * @returns false when it was given up
+   */
   async finish(limitMs: number): Promise<boolean> {
-    const timer = setTimeout(
-      () => this.#giveUp.abort(new Error('the clients did not finish in time')),
-      limitMs,
-    )
+    const startedMs = performance.now()
+    let [steps, steppedMs] = [this.#steps(), startedMs]
+    const watch = setInterval(() => {
+      const now = performance.now()
+      if (this.#steps() > steps) [steps, steppedMs] = [this.#steps(), now]
+      if (now - steppedMs > limitMs || now - startedMs > limitMs * FINISH_LIMITS_MAX)
+        this.#giveUp.abort(new Error('the clients do not finish'))
+    }, WATCH_MS)
     this.#stopProducing.abort(new Error('the run is over'))
     await this.#producing
     this.#drain.abort(new Error('everything is sent'))
     await this.#reading
-    clearTimeout(timer)
+    clearInterval(watch)
     return !this.#giveUp.signal.aborted
+  }
+
+  /** Grows as long as anybody gets further; to be told that nothing is left is no step. */
+  #steps(): number {
+    let steps = this.#acknowledged.length
+    for (const { history } of this.#readers)
+      for (const { kind } of history.events) if (kind !== 'empty') steps++
+    return steps
   }
 
   history(): History {
@@ -174,7 +194,7 @@ export class Workload {
       })
       this.#readers.push(reader)
       await reader.run(this.#drain.signal, this.#giveUp.signal)
-      if (!reader.history.isRefused) return
+      if (reader.history.end !== 'refused') return
     }
   }
 

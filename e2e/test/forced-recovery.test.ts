@@ -291,16 +291,25 @@ test('two of three brokers are lost for good: nothing happens by itself, and an 
   expect(await consume(running, 'orders')).toEqual(numbered(MESSAGES + 40))
 })
 
-test('three of five are lost for good: partitions with a majority are left alone, those without go on with one, of one nothing is left', async () => {
-  const running = (cluster = await start(5))
-  const count = 10
+/** A topic `wide` with three messages in each of its partitions. @returns produces one more */
+async function threeInEach(
+  running: LocalCluster,
+  count: number,
+): Promise<(partition: number, message: string) => ReturnType<Api['post']>> {
   await running.api.must('POST', '/topics', { topic_name: 'wide', partitions: count })
   const producer = await running.api.registerProducer('wide')
-  const produceTo = (partition: number, message: string) =>
+  const produceTo = (partition: number, message: string): ReturnType<Api['post']> =>
     running.api.post('/producer/produce', { producer_id: producer, topic_name: 'wide', partition, message })
   for (let partition = 1; partition <= count; partition++)
     for (const message of ['a', 'b', 'c'])
       expect(await produceTo(partition, `${partition}${message}`)).toMatchObject({ status: 200 })
+  return produceTo
+}
+
+test('three of five are lost for good: partitions with a majority are left alone, those without go on with one, of one nothing is left', async () => {
+  const running = (cluster = await start(5))
+  const count = 10
+  const produceTo = await threeInEach(running, count)
   const { partitions } = await viewOf(brokerOf(running, 1))
   const lost = [3, 4, 5]
   // Each replica that will be left has what was acknowledged, and knows that it was.
@@ -354,13 +363,7 @@ test('all who made the cluster are lost for good, and those who were added later
   }
   const added = extras.map(({ port }) => port)
   const count = 10
-  await running.api.must('POST', '/topics', { topic_name: 'wide', partitions: count })
-  const producer = await running.api.registerProducer('wide')
-  const produceTo = (partition: number, message: string) =>
-    running.api.post('/producer/produce', { producer_id: producer, topic_name: 'wide', partition, message })
-  for (let partition = 1; partition <= count; partition++)
-    for (const message of ['a', 'b', 'c'])
-      expect(await produceTo(partition, `${partition}${message}`)).toMatchObject({ status: 200 })
+  const produceTo = await threeInEach(running, count)
   await until(
     async () => {
       for (const port of added) {

@@ -1,4 +1,4 @@
-import { type Clock, delay } from '@sluice/foundation'
+import type { Clock } from '@sluice/foundation'
 import { isLeaving } from '@sluice/metadata'
 import type { RaftHost, Wal } from '@sluice/raft'
 import type { Logger } from 'pino'
@@ -12,6 +12,7 @@ import { compactLogs, type CompactionParts } from './log-compaction.js'
 import type { LogRecovery } from './log-recovery.js'
 import type { MetadataMaterialiser } from './metadata-materialiser.js'
 import type { PartitionCloser } from './partition-closer.js'
+import { RepeatedTask } from './repeated-task.js'
 import type { ReplicaMover } from './replica-mover.js'
 import type { ReplicaSet } from './replica-set.js'
 
@@ -41,31 +42,27 @@ export interface MemberChoresParts extends IntroductionParts {
 /** What a broker looks after four times a second, for as long as it is part of a cluster. */
 export class MemberChores {
   readonly #parts: MemberChoresParts
-  readonly #stopped = new AbortController()
-  #running: Promise<void> | undefined
+  readonly #task = new RepeatedTask(EVERY_MS, () => this.#try())
+  #rounds = 0
 
   constructor(parts: MemberChoresParts) {
     this.#parts = parts
   }
 
-  /** The first round begins at once: others wait to hear where this broker is. */
+  /** Others wait to hear where this broker is. */
   start(): void {
-    this.#running ??= this.#run()
+    this.#task.startNow()
   }
 
-  async stop(): Promise<void> {
-    this.#stopped.abort(new Error('the broker stops'))
-    await this.#running
+  stop(): Promise<void> {
+    return this.#task.stop()
   }
 
-  async #run(): Promise<void> {
-    for (let round = 0; !this.#stopped.signal.aborted; round++) {
-      try {
-        await this.#round(round)
-      } catch (err) {
-        this.#parts.logger.debug({ err }, 'a chore could not be done; it comes again')
-      }
-      await delay(EVERY_MS, this.#stopped.signal).catch(() => undefined)
+  async #try(): Promise<void> {
+    try {
+      await this.#round(this.#rounds++)
+    } catch (err) {
+      this.#parts.logger.debug({ err }, 'a chore could not be done; it comes again')
     }
   }
 

@@ -20,6 +20,11 @@ export class RepeatedTask {
     this.#running ??= this.#run()
   }
 
+  /** As `start`, with the first round now. */
+  startNow(): void {
+    this.#running ??= this.#round(this.#stopped.signal).then(() => this.#run())
+  }
+
   /** Resolves when the round under way has ended. May be called twice. */
   async stop(): Promise<void> {
     this.#stopped.abort(new Error('the broker stops'))

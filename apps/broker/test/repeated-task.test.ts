@@ -23,6 +23,19 @@ test('a task comes again, one round at a time, and not any more once it is stopp
   expect({ rounds, underWay, most }).toEqual({ rounds: stopped, underWay: 0, most: 1 })
 })
 
+test('a task that starts now does not wait for its first round', async () => {
+  let rounds = 0
+  const task = new RepeatedTask(60_000, () => {
+    rounds++
+    return Promise.resolve()
+  })
+  task.startNow()
+  task.startNow()
+  expect(rounds).toBe(1)
+  await task.stop()
+  expect(rounds).toBe(1)
+})
+
 test('stopping waits for the round under way, which is told', async () => {
   const begun = deferred<AbortSignal>()
   const ended = deferred<undefined>()
